@@ -1,0 +1,26 @@
+use super::*;
+use crate::{Kind, StoreId, Want};
+use futures::executor::block_on;
+
+fn format() -> Format {
+    Format::new(Kind::USER, Want::Exactly(StoreId(1)))
+}
+
+#[test]
+fn an_absurd_length_is_refused_before_anything_is_allocated() {
+    let storage = MemoryStorage::new();
+    let blob = block_on(storage.open("p", b"a", &format())).unwrap();
+    for result in [block_on(blob.resize(u64::MAX)), block_on(blob.write_at(u64::MAX, vec![Bytes::from_static(b"x")]))] {
+        assert!(matches!(result, Err(Error::TooLarge { .. })), "{result:?}");
+    }
+    assert_eq!(blob.len(), 0);
+}
+
+#[test]
+fn another_format_is_a_mismatch() {
+    let storage = MemoryStorage::new();
+    drop(block_on(storage.open("p", b"a", &format())).unwrap());
+    let other = Format::new(Kind::USER, Want::Exactly(StoreId(2)));
+    let error = block_on(storage.open("p", b"a", &other)).unwrap_err();
+    assert!(matches!(error, Error::FormatMismatch { field: "store id", .. }), "{error:?}");
+}
