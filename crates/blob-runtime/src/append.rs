@@ -1,1 +1,467 @@
-//! To be filled in the next commit.
+//! The machinery every log above stands on: bytes are appended in memory, and reach a blob in order.
+//!
+//! ```text
+//!  append ──▶ tail (memory) ──▶ write job ──▶ blob ──▶ sync ──▶ durable
+//!              │  │                │                     │
+//!              │  └ in flight: still readable             └ one for all who wait (group commit)
+//!              └ appends go on in the other buffer
+//! ```
+//!
+//! - **One job at a time.** A job is a write, a write with a sync, or a cut. It is a future that lives in the log, not
+//!   in the caller: whoever needs its end polls it; if all of them are dropped, the next one to come finishes it. So no
+//!   dropped future loses or doubles a byte (P7).
+//! - **Group commit.** Whoever comes while a sync runs waits for the next one, which covers all that was appended by
+//!   then. One of them starts it; all get its answer.
+//! - **A failed write loses nothing.** Its bytes stay in memory, and the next sync writes them again. A follower never
+//!   takes Ok from a leader that failed: it tries by itself.
+//! - **A failed sync poisons.** Nothing is known then; everyone who waits and everyone who comes gets
+//!   [`Error::Poisoned`] until the blob is opened anew.
+//!
+//! ```
+//! use blob_runtime::append::{Config, Log, Plain, Start};
+//! use blob_runtime::{Format, Kind, MemoryStorage, Storage, StoreId, Want};
+//!
+//! # futures::executor::block_on(async {
+//! let storage = MemoryStorage::new();
+//! let blob = storage.open("log", b"0", &Format::new(Kind::USER, Want::Exactly(StoreId(1)))).await?;
+//! let log = Log::new(blob, Plain, Start::default(), Config::default());
+//! let offset = log.append(5, |offset, space| { space.put(b"hello"); offset }).await?;
+//! log.sync().await?;
+//! assert_eq!(log.durable(), 5);
+//! assert_eq!(&log.read_at(offset, 5).await?[..], b"hello");
+//! # Ok::<_, blob_runtime::Error>(()) }).unwrap();
+//! ```
+
+mod commit;
+mod layout;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use self::commit::{Job, Kind};
+use self::tail::Tail;
+use crate::error::Error;
+use crate::queue::lock;
+use crate::storage::{Blob, check_len, check_read};
+
+pub use self::layout::{Layout, Linear, Pending, Plain, Plan};
+pub use self::tail::{Space, Spares};
+
+/// How a [`Log`] buffers.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Bytes that are gathered before they are written without being asked; there are two such buffers. An append that
+    /// is larger than this is taken whole.
+    pub buffer_bytes: usize,
+    /// A write that would leave more bytes than this unsynced is synced with it, so that the last sync of a long run is
+    /// short.
+    pub unsynced_bytes: u64,
+    /// Where buffers come from and go to; to be shared by the logs of a store.
+    pub spares: Spares,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { buffer_bytes: 1 << 20, unsynced_bytes: 16 << 20, spares: Spares::new(2 << 20) }
+    }
+}
+
+/// Where a log begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Logical length in bytes.
+    pub len: u64,
+    /// How much of it is proven durable, in bytes. What was only found at an open is not.
+    pub durable: u64,
+}
+
+/// An append-only row of bytes over a blob. Cheap to clone; clones share everything.
+///
+/// Dropping the last clone flushes nothing: it is a crash.
+pub struct Log<L: Layout = Plain>(Arc<Shared<L>>);
+
+struct Shared<L> {
+    blob: Arc<dyn Blob>,
+    config: Config,
+    state: Mutex<State<L>>,
+}
+
+struct State<L> {
+    layout: L,
+    tail: Tail,
+    /// The job under way. It is taken out by its own end.
+    job: Option<Job>,
+    /// A cut is under way: nothing may be appended before its end.
+    cutting: bool,
+    /// How the last write failed, until one succeeds.
+    failed: Option<Error>,
+    poisoned: Option<Error>,
+    /// Whether the blob was ever synced through this log.
+    synced_once: bool,
+    /// Who waits for bytes to become durable.
+    waiting: BTreeMap<u64, Waker>,
+    next_waiter: u64,
+}
+
+impl<L> State<L> {
+    fn wake_waiting(&mut self) {
+        std::mem::take(&mut self.waiting).into_values().for_each(Waker::wake);
+    }
+}
+
+impl<L: Layout> Log<L> {
+    /// A log that goes on at `start`. Nobody else may change the blob while it lives.
+    pub fn new(blob: Arc<dyn Blob>, layout: L, start: Start, config: Config) -> Self {
+        let state = State {
+            layout,
+            tail: Tail::new(start.len, start.durable, config.spares.clone()),
+            job: None,
+            cutting: false,
+            failed: None,
+            poisoned: None,
+            synced_once: false,
+            waiting: BTreeMap::new(),
+            next_waiter: 0,
+        };
+        Self(Arc::new(Shared { blob, config, state: Mutex::new(state) }))
+    }
+
+    /// The blob beneath.
+    pub fn blob(&self) -> &Arc<dyn Blob> {
+        &self.0.blob
+    }
+
+    /// Logical length in bytes, with what is only in memory.
+    pub fn len(&self) -> u64 {
+        self.state().tail.len()
+    }
+
+    /// Whether nothing was ever appended, or all was cut off.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Logical bytes whose write has returned.
+    pub fn written(&self) -> u64 {
+        self.state().tail.written()
+    }
+
+    /// Logical bytes that a sync has returned for: the floor. Never more than the truth (I5).
+    pub fn durable(&self) -> u64 {
+        self.state().tail.durable()
+    }
+
+    /// Bytes held in memory because they are not written yet.
+    pub fn pending_bytes(&self) -> usize {
+        self.state().tail.pending_bytes()
+    }
+
+    /// Why the log takes no change, if it does not.
+    pub fn poison_cause(&self) -> Option<Error> {
+        self.state().poisoned.clone()
+    }
+
+    /// Runs `look` with the layout, under the log's lock.
+    pub fn with_layout<T>(&self, look: impl FnOnce(&mut L) -> T) -> T {
+        look(&mut self.state().layout)
+    }
+
+    /// Appends what `fill` puts; it gets the logical offset of its first byte, and runs under the log's lock. `len` is
+    /// the room to set aside, in bytes. Does no I/O unless a buffer is full; then it starts the write, and waits only
+    /// when the other buffer is still being written.
+    ///
+    /// Cancel safety: dropped, it has appended nothing; it appends in its last poll.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`]; the error of the last write when that failed and the buffer is full; [`Error::TooLarge`].
+    /// Nothing was appended then.
+    pub async fn append<T>(&self, len: usize, fill: impl FnOnce(u64, &mut Space<'_>) -> T) -> Result<T, Error> {
+        let mut fill = fill;
+        loop {
+            let job = match self.try_append(len, fill) {
+                Ok(result) => return Ok(result),
+                Err(NotAppended::Failed(error)) => return Err(error),
+                Err(NotAppended::Busy(back)) => {
+                    fill = back;
+                    self.state().job.clone()
+                }
+            };
+            if let Some(job) = job {
+                // How it ended is told by the state.
+                let _ = job.await;
+            }
+        }
+    }
+
+    /// [`append`](Self::append) that does not wait: gives `fill` back when both buffers are full.
+    ///
+    /// # Errors
+    /// [`NotAppended`].
+    pub fn try_append<T, F>(&self, len: usize, fill: F) -> Result<T, NotAppended<F>>
+    where
+        F: FnOnce(u64, &mut Space<'_>) -> T,
+    {
+        let mut state = self.state();
+        if let Some(error) = &state.poisoned {
+            return Err(NotAppended::Failed(error.clone()));
+        }
+        if state.cutting {
+            return Err(NotAppended::Busy(fill));
+        }
+        if let Err(error) = check_len(state.tail.len().saturating_add(len as u64)) {
+            return Err(NotAppended::Failed(error));
+        }
+        let filled = state.tail.filling_bytes();
+        if filled == 0 || filled.saturating_add(len) <= self.0.config.buffer_bytes {
+            return Ok(state.tail.fill(len, fill));
+        }
+        if state.job.is_some() {
+            return Err(NotAppended::Busy(fill));
+        }
+        if let Some(error) = &state.failed {
+            return Err(NotAppended::Failed(error.clone()));
+        }
+        let job = self.start(&mut state, Kind::Write, u64::MAX);
+        let result = state.tail.fill(len, fill);
+        drop(state);
+        // Sets it going; the next one to need its end polls it on.
+        let _ = job.now_or_never();
+        Ok(result)
+    }
+
+    /// Writes what was appended by now, without a sync.
+    ///
+    /// Cancel safety: a write that has begun runs to its end.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`]; the write's own error: the bytes stay in memory.
+    pub async fn flush(&self) -> Result<(), Error> {
+        let target = self.len();
+        self.drive(Kind::Write, u64::MAX, |state| state.tail.written() >= target).await
+    }
+
+    /// Makes durable what was appended by now, with at most one sync of the blob for all who ask at the same time.
+    ///
+    /// Cancel safety: a sync that has begun runs to its end.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] after a failed sync; a failed write's own error: the bytes stay in memory, and the next sync
+    /// tries again.
+    pub async fn sync(&self) -> Result<(), Error> {
+        self.sync_through(u64::MAX).await
+    }
+
+    /// [`sync`](Self::sync) that writes nothing behind logical offset `limit`: what lies there may not reach the blob
+    /// yet, because something else has to be durable first.
+    ///
+    /// Cancel safety and errors: as [`sync`](Self::sync).
+    pub async fn sync_through(&self, limit: u64) -> Result<(), Error> {
+        let target = self.len().min(limit);
+        self.drive(Kind::Sync, limit, |state| state.synced_once && state.tail.durable() >= target).await
+    }
+
+    /// Waits until logical offset `target` is durable, without starting a sync.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`]; [`Error::OutOfBounds`] when the log is shorter, or is cut to be.
+    pub async fn wait_durable(&self, target: u64) -> Result<(), Error> {
+        loop {
+            let job = {
+                let state = self.state();
+                if state.tail.durable() >= target {
+                    return Ok(());
+                }
+                if let Some(error) = &state.poisoned {
+                    return Err(error.clone());
+                }
+                check_read(self.0.blob.id(), target, 0, state.tail.len())?;
+                state.job.clone()
+            };
+            match job {
+                // Whoever started it may have been dropped, so it is driven from here too.
+                Some(job) => drop(job.await),
+                None => Changed { log: self, target, id: None }.await,
+            }
+        }
+    }
+
+    /// Waits until no job is under way. What has begun is over when this returns.
+    ///
+    /// Cancel safety: safe.
+    pub async fn settle(&self) {
+        loop {
+            let Some(job) = self.state().job.clone() else { return };
+            let _ = job.await;
+        }
+    }
+
+    /// Cuts off everything from logical offset `len` on. What is only in memory is dropped; for what may have reached
+    /// the blob `steps` is run, alone on the blob and to its end. It is run whenever anything from `len` on was ever
+    /// handed to the blob, also when that write failed.
+    ///
+    /// Cancel safety: a cut that has begun runs to its end, and appends wait for it.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] when the log is shorter; [`Error::Poisoned`]; an error of `steps`, which poisons the log.
+    pub async fn cut<F>(&self, len: u64, steps: F) -> Result<(), Error>
+    where
+        F: FnOnce(Arc<dyn Blob>) -> BoxFuture<'static, Result<(), Error>>,
+    {
+        let job = loop {
+            let running = {
+                let mut state = self.state();
+                if let Some(error) = &state.poisoned {
+                    return Err(error.clone());
+                }
+                check_read(self.0.blob.id(), len, 0, state.tail.len())?;
+                match &state.job {
+                    Some(job) => job.clone(),
+                    None => break self.start_cut(&mut state, len, steps),
+                }
+            };
+            let _ = running.await;
+        };
+        job.await
+    }
+
+    /// What of the range is only in memory, as its first offset and the bytes from there to the range's end.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] past the log's end.
+    pub fn read_tail(&self, offset: u64, len: usize) -> Result<(u64, Bytes), Error> {
+        let state = self.state();
+        check_read(self.0.blob.id(), offset, len, state.tail.len())?;
+        Ok(state.tail.read(offset, len))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<L>> {
+        lock(&self.0.state)
+    }
+}
+
+impl<L: Linear> Log<L> {
+    /// Reads from memory, or from the blob without blocking; `None` when that would need the disk.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] past the log's end; as [`Blob::try_read_at`].
+    pub fn try_read_at(&self, offset: u64, len: usize) -> Option<Result<Bytes, Error>> {
+        let (split, tail) = match self.read_tail(offset, len) {
+            Ok(read) => read,
+            Err(error) => return Some(Err(error)),
+        };
+        if tail.len() == len {
+            return Some(Ok(tail));
+        }
+        let head = self.0.blob.try_read_at(offset, head_bytes(offset, split));
+        head.map(|read| read.map(|head| join(head, tail)))
+    }
+
+    /// Reads exactly `len` bytes, from memory and from the blob.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] past the log's end; as [`Blob::read_at`].
+    pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
+        let (split, tail) = self.read_tail(offset, len)?;
+        if tail.len() == len {
+            return Ok(tail);
+        }
+        let head_bytes = head_bytes(offset, split);
+        let head = match self.0.blob.try_read_at(offset, head_bytes) {
+            Some(read) => read?,
+            None => self.0.blob.read_at(offset, head_bytes).await?,
+        };
+        Ok(join(head, tail))
+    }
+}
+
+/// Bytes from `offset` to `split`; both lie within one read.
+fn head_bytes(offset: u64, split: u64) -> usize {
+    usize::try_from(split - offset).unwrap_or(usize::MAX)
+}
+
+fn join(head: Bytes, tail: Bytes) -> Bytes {
+    if tail.is_empty() {
+        return head;
+    }
+    let mut joined = BytesMut::with_capacity(head.len() + tail.len());
+    joined.extend_from_slice(&head);
+    joined.extend_from_slice(&tail);
+    joined.freeze()
+}
+
+/// Waits until a job starts or ends, or `target` is answered.
+struct Changed<'a, L: Layout> {
+    log: &'a Log<L>,
+    target: u64,
+    id: Option<u64>,
+}
+
+impl<L: Layout> Future for Changed<'_, L> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let log = self.log;
+        let mut state = log.state();
+        let answered =
+            state.tail.durable() >= self.target || state.poisoned.is_some() || state.tail.len() < self.target;
+        let woken = self.id.is_some_and(|id| !state.waiting.contains_key(&id));
+        if answered || woken || state.job.is_some() {
+            return Poll::Ready(());
+        }
+        let id = *self.id.get_or_insert(state.next_waiter);
+        state.next_waiter = state.next_waiter.max(id + 1);
+        state.waiting.insert(id, cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl<L: Layout> Drop for Changed<'_, L> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.log.state().waiting.remove(&id);
+        }
+    }
+}
+
+/// Why [`Log::try_append`] has not appended.
+#[derive(Debug)]
+pub enum NotAppended<F> {
+    /// Both buffers are full; here is the closure back.
+    Busy(F),
+    /// An error; nothing was appended.
+    Failed(Error),
+}
+
+impl<L: Layout> Clone for Log<L> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<L: Layout> fmt::Debug for Log<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("Log")
+            .field("blob", self.0.blob.id())
+            .field("tail", &state.tail)
+            .field("running", &state.job.is_some())
+            .field("failed", &state.failed)
+            .field("poisoned", &state.poisoned)
+            .finish_non_exhaustive()
+    }
+}

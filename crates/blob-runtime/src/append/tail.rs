@@ -1,0 +1,266 @@
+//! The bytes that are appended and not yet in the file, and where the file stands.
+//!
+//! ```text
+//!  0            durable          written                     len
+//!  |── on disk ──|── in the file ──|── parts ──|── filling ───|
+//!                                   frozen, also  being
+//!                                   in flight     appended to
+//! ```
+//!
+//! Both buffers of a busy log are made once and used again: a frozen one comes back when the write that carried it and
+//! the last reader have dropped it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::queue::lock;
+
+#[cfg(test)]
+mod tests;
+
+/// Spare buffers, shared by the logs of a store, so that an idle log holds none.
+#[derive(Clone)]
+pub struct Spares(Arc<Mutex<Stock>>);
+
+struct Stock {
+    max_kept_bytes: usize,
+    kept_bytes: usize,
+    kept: Vec<Vec<u8>>,
+}
+
+impl Spares {
+    /// Keeps at most `max_kept_bytes` of capacity.
+    pub fn new(max_kept_bytes: usize) -> Self {
+        Self(Arc::new(Mutex::new(Stock { max_kept_bytes, kept_bytes: 0, kept: Vec::new() })))
+    }
+
+    /// Capacity kept, in bytes.
+    pub fn kept_bytes(&self) -> usize {
+        lock(&self.0).kept_bytes
+    }
+
+    fn take(&self) -> Vec<u8> {
+        let mut stock = lock(&self.0);
+        let buffer = stock.kept.pop().unwrap_or_default();
+        stock.kept_bytes -= buffer.capacity();
+        buffer
+    }
+
+    fn give(&self, mut buffer: Vec<u8>) {
+        let mut stock = lock(&self.0);
+        if buffer.capacity() > 0 && stock.kept_bytes + buffer.capacity() <= stock.max_kept_bytes {
+            buffer.clear();
+            stock.kept_bytes += buffer.capacity();
+            stock.kept.push(buffer);
+        }
+    }
+}
+
+impl fmt::Debug for Spares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spares").field("kept_bytes", &self.kept_bytes()).finish_non_exhaustive()
+    }
+}
+
+/// A frozen buffer: goes back to its spares when the last reader drops it.
+struct Frozen {
+    bytes: Vec<u8>,
+    spares: Spares,
+}
+
+impl AsRef<[u8]> for Frozen {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.spares.give(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Tail {
+    filling: Vec<u8>,
+    parts: VecDeque<Bytes>,
+    parts_bytes: usize,
+    written: u64,
+    durable: u64,
+    spares: Spares,
+}
+
+impl Tail {
+    pub(super) fn new(len: u64, durable: u64, spares: Spares) -> Self {
+        Self {
+            filling: Vec::new(),
+            parts: VecDeque::new(),
+            parts_bytes: 0,
+            written: len,
+            durable: durable.min(len),
+            spares,
+        }
+    }
+
+    /// Bytes appended, in all.
+    pub(super) fn len(&self) -> u64 {
+        self.written + self.parts_bytes as u64 + self.filling.len() as u64
+    }
+
+    /// Bytes whose write has returned.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Bytes a sync has returned for.
+    pub(super) fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Bytes in the buffer that takes the appends.
+    pub(super) fn filling_bytes(&self) -> usize {
+        self.filling.len()
+    }
+
+    /// Bytes held in memory.
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.parts_bytes + self.filling.len()
+    }
+
+    /// Lets `fill` append to the buffer. If it panics, what it had appended is taken back.
+    pub(super) fn fill<T>(&mut self, room: usize, fill: impl FnOnce(u64, &mut Space<'_>) -> T) -> T {
+        let offset = self.len();
+        if self.filling.capacity() == 0 {
+            self.filling = self.spares.take();
+        }
+        self.filling.reserve(room);
+        let start = self.filling.len();
+        let mut space = Space { buffer: &mut self.filling, start, keep: false };
+        let result = fill(offset, &mut space);
+        space.keep = true;
+        result
+    }
+
+    /// Freezes what was appended: from now on it can be written and shared.
+    pub(super) fn freeze(&mut self) {
+        if self.filling.is_empty() {
+            return;
+        }
+        let bytes = std::mem::take(&mut self.filling);
+        self.parts_bytes += bytes.len();
+        self.parts.push_back(Bytes::from_owner(Frozen { bytes, spares: self.spares.clone() }));
+    }
+
+    /// The frozen bytes, up to logical offset `limit`.
+    pub(super) fn parts(&self, limit: u64) -> Vec<Bytes> {
+        let mut left = usize::try_from(limit.saturating_sub(self.written)).unwrap_or(usize::MAX);
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            if left == 0 {
+                break;
+            }
+            let take = part.len().min(left);
+            parts.push(part.slice(..take));
+            left -= take;
+        }
+        parts
+    }
+
+    /// A write of everything up to `through` has returned.
+    pub(super) fn set_written(&mut self, through: u64) {
+        let mut done = usize::try_from(through.saturating_sub(self.written)).unwrap_or(usize::MAX);
+        done = done.min(self.parts_bytes);
+        self.written += done as u64;
+        self.parts_bytes -= done;
+        while done > 0 {
+            let Some(front) = self.parts.front_mut() else { break };
+            if front.len() > done {
+                *front = front.slice(done..);
+                break;
+            }
+            done -= front.len();
+            self.parts.pop_front();
+        }
+    }
+
+    /// A sync that covers everything up to `through` has returned.
+    pub(super) fn set_durable(&mut self, through: u64) {
+        self.durable = self.durable.max(through.min(self.written));
+    }
+
+    /// Forgets everything from logical offset `len` on.
+    pub(super) fn cut(&mut self, len: u64) {
+        self.freeze();
+        let kept = self.parts(len);
+        self.parts_bytes = kept.iter().map(Bytes::len).sum();
+        self.parts = kept.into();
+        self.written = self.written.min(len);
+        self.durable = self.durable.min(len);
+    }
+
+    /// What of `offset..offset + len` is in memory: its first offset, and the bytes from there to the end. The caller
+    /// has checked the range against the length.
+    pub(super) fn read(&self, offset: u64, len: usize) -> (u64, Bytes) {
+        let end = offset + len as u64;
+        let start = offset.max(self.written).min(end);
+        let mut skip = usize::try_from(start.saturating_sub(self.written)).unwrap_or(usize::MAX);
+        let mut left = usize::try_from(end - start).unwrap_or(0);
+        let mut gathered = BytesMut::new();
+        let filling = std::iter::once(&self.filling[..]);
+        for part in &self.parts {
+            if skip < part.len() && left > 0 {
+                if gathered.is_empty() && part.len() - skip >= left {
+                    return (start, part.slice(skip..skip + left));
+                }
+                let take = (part.len() - skip).min(left);
+                gathered.extend_from_slice(part.get(skip..skip + take).unwrap_or_default());
+                left -= take;
+                skip = 0;
+            } else {
+                skip = skip.saturating_sub(part.len());
+            }
+        }
+        for part in filling {
+            gathered.extend_from_slice(part.get(skip..skip + left).unwrap_or_default());
+        }
+        (start, gathered.freeze())
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.spares.give(std::mem::take(&mut self.filling));
+    }
+}
+
+/// Where an append puts its bytes: behind what is there, which it cannot touch.
+#[derive(Debug)]
+pub struct Space<'a> {
+    buffer: &'a mut Vec<u8>,
+    start: usize,
+    keep: bool,
+}
+
+impl Space<'_> {
+    /// Appends bytes.
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// What this append has put so far; a checksum or a length may be filled in.
+    pub fn written(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(self.start..).unwrap_or_default()
+    }
+}
+
+impl Drop for Space<'_> {
+    fn drop(&mut self) {
+        if !self.keep {
+            self.buffer.truncate(self.start);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+use super::*;
+
+fn tail() -> Tail {
+    Tail::new(100, 40, Spares::new(1 << 20))
+}
+
+fn put(tail: &mut Tail, bytes: &[u8]) -> u64 {
+    tail.fill(bytes.len(), |offset, space| {
+        space.put(bytes);
+        offset
+    })
+}
+
+/// Reads every range of what is pending, across parts and the buffer that is being filled.
+#[test]
+fn every_range_reads_back_wherever_it_lies() {
+    let mut tail = tail();
+    assert_eq!(put(&mut tail, b"abc"), 100);
+    tail.freeze();
+    assert_eq!(put(&mut tail, b"de"), 103);
+    tail.freeze();
+    tail.freeze();
+    assert_eq!(put(&mut tail, b"fghi"), 105);
+    let all = b"abcdefghi";
+    for from in 0..=9_usize {
+        for to in from..=9 {
+            let (start, bytes) = tail.read(100 + from as u64, to - from);
+            assert_eq!((start, &bytes[..]), (100 + from as u64, &all[from..to]), "{from}..{to}");
+        }
+    }
+    // A range that begins before what is pending: only its end is here.
+    let (start, bytes) = tail.read(90, 12);
+    assert_eq!((start, &bytes[..]), (100, &b"ab"[..]));
+    let (start, bytes) = tail.read(90, 5);
+    assert_eq!((start, bytes.len()), (95, 0));
+}
+
+#[test]
+fn written_bytes_leave_memory_and_the_rest_stays() {
+    let mut tail = tail();
+    for part in [&b"abc"[..], b"de", b"f"] {
+        put(&mut tail, part);
+        tail.freeze();
+    }
+    tail.set_written(104);
+    assert_eq!((tail.written(), tail.pending_bytes(), tail.len()), (104, 2, 106));
+    assert_eq!(&tail.read(104, 2).1[..], b"ef");
+    assert_eq!(tail.parts(105), [Bytes::from_static(b"e")]);
+    assert_eq!(tail.parts(104), [] as [Bytes; 0]);
+    // Nothing that is not written counts as durable.
+    tail.set_durable(106);
+    assert_eq!(tail.durable(), 104);
+    tail.set_durable(50);
+    assert_eq!(tail.durable(), 104);
+    // Nor can more be written than there is.
+    tail.set_written(999);
+    assert_eq!((tail.written(), tail.pending_bytes()), (106, 0));
+}
+
+#[test]
+fn a_cut_lowers_every_mark() {
+    for len in 0..=106 {
+        let mut tail = tail();
+        put(&mut tail, b"abc");
+        tail.freeze();
+        put(&mut tail, b"def");
+        tail.set_written(101);
+        tail.set_durable(101);
+        tail.cut(len);
+        assert_eq!((tail.len(), tail.written(), tail.durable()), (len, len.min(101), len.min(101)), "{len}");
+        assert_eq!(put(&mut tail, b"x"), len);
+    }
+}
+
+#[test]
+fn a_panic_while_filling_takes_back_what_it_had_put() {
+    let mut tail = tail();
+    put(&mut tail, b"abc");
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        tail.fill(2, |_, space| {
+            space.put(b"de");
+            panic!("encoder");
+        });
+    }));
+    assert_eq!(*caught.unwrap_err().downcast::<&str>().unwrap(), "encoder");
+    assert_eq!(tail.len(), 103);
+    tail.fill(1, |_, space| {
+        space.put(b"x");
+        assert_eq!(space.written(), b"x");
+        space.written()[0] = b'y';
+    });
+    assert_eq!(&tail.read(100, 4).1[..], b"abcy");
+}
+
+#[test]
+fn buffers_are_used_again() {
+    let spares = Spares::new(1 << 20);
+    let mut tail = Tail::new(0, 0, spares.clone());
+    put(&mut tail, &[1; 1000]);
+    let place = tail.filling.as_ptr();
+    tail.freeze();
+    let reader = tail.read(10, 10).1;
+    tail.set_written(1000);
+    assert_eq!(spares.kept_bytes(), 0, "a reader still has it");
+    drop(reader);
+    assert_eq!(spares.kept_bytes(), 1000);
+    put(&mut tail, &[2; 10]);
+    assert_eq!(tail.filling.as_ptr(), place);
+    drop(tail);
+    assert_eq!(spares.kept_bytes(), 1000, "an idle log holds none");
+
+    let none = Spares::new(10);
+    let mut tail = Tail::new(0, 0, none.clone());
+    put(&mut tail, &[1; 1000]);
+    drop(tail);
+    assert_eq!(none.kept_bytes(), 0, "no more is kept than asked for");
+}
