@@ -66,10 +66,10 @@ fn reads_join_what_is_in_the_blob_with_what_is_in_memory() {
     put(&log, b"abc");
     block_on(log.sync()).unwrap();
     put(&log, b"def");
-    for from in 0..6_u64 {
-        for to in from..=6 {
-            let len = usize::try_from(to - from).unwrap();
-            let want = &b"abcdef"[from as usize..to as usize];
+    for start in 0..6_usize {
+        for to in start..=6 {
+            let (from, len) = (start as u64, to - start);
+            let want = &b"abcdef"[start..to];
             assert_eq!(&block_on(log.read_at(from, len)).unwrap()[..], want, "{from}..{to}");
             assert_eq!(&log.try_read_at(from, len).unwrap().unwrap()[..], want, "{from}..{to}");
         }

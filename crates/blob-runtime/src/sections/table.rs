@@ -1,0 +1,263 @@
+//! Section number to what is kept for it: read without a lock, changed by copying a small part.
+//!
+//! A sorted row of sorted chunks. A look-up is two binary searches behind one atomic load; a change copies one chunk and
+//! the row, so that making the next of 100,000 sections costs microseconds, not a copy of all.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::queue::{Queue, lock};
+
+/// Sections in a chunk, at most.
+const CHUNK: usize = 128;
+
+/// What is kept for each section that exists. Reads take no lock.
+pub struct Table<T> {
+    rows: ArcSwap<Rows<T>>,
+    /// Held while the rows are changed.
+    change: Mutex<()>,
+}
+
+struct Rows<T> {
+    chunks: Vec<Arc<Vec<Row<T>>>>,
+    len: usize,
+}
+
+struct Row<T> {
+    section: u64,
+    entry: Arc<Entry<T>>,
+}
+
+struct Entry<T> {
+    /// Lets one open the section at a time.
+    queue: Queue,
+    open: ArcSwapOption<T>,
+}
+
+impl<T> Clone for Row<T> {
+    fn clone(&self) -> Self {
+        Self { section: self.section, entry: Arc::clone(&self.entry) }
+    }
+}
+
+impl<T> Rows<T> {
+    /// The chunk a section is or would be in.
+    fn chunk_of(&self, section: u64) -> usize {
+        self.chunks.partition_point(|chunk| chunk.first().is_some_and(|row| row.section <= section)).saturating_sub(1)
+    }
+
+    fn find(&self, section: u64) -> Option<&Arc<Entry<T>>> {
+        let chunk = self.chunks.get(self.chunk_of(section))?;
+        let at = chunk.binary_search_by_key(&section, |row| row.section).ok()?;
+        chunk.get(at).map(|row| &row.entry)
+    }
+
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &Row<T>> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter())
+    }
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { rows: ArcSwap::from_pointee(Rows { chunks: Vec::new(), len: 0 }), change: Mutex::new(()) }
+    }
+}
+
+impl<T: Send + Sync + 'static> Table<T> {
+    /// No sections.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is kept for a section that is open.
+    pub fn get(&self, section: u64) -> Option<Arc<T>> {
+        self.rows.load().find(section).and_then(|entry| entry.open.load_full())
+    }
+
+    /// Whether the section exists, open or not.
+    pub fn contains(&self, section: u64) -> bool {
+        self.rows.load().find(section).is_some()
+    }
+
+    /// All sections, ascending.
+    pub fn sections(&self) -> Vec<u64> {
+        self.rows.load().iter().map(|row| row.section).collect()
+    }
+
+    /// The lowest section.
+    pub fn oldest(&self) -> Option<u64> {
+        self.rows.load().iter().next().map(|row| row.section)
+    }
+
+    /// The highest section.
+    pub fn newest(&self) -> Option<u64> {
+        self.rows.load().iter().next_back().map(|row| row.section)
+    }
+
+    /// All that are open, ascending.
+    pub fn open(&self) -> Vec<(u64, Arc<T>)> {
+        let rows = self.rows.load();
+        rows.iter().filter_map(|row| Some((row.section, row.entry.open.load_full()?))).collect()
+    }
+
+    /// What is kept for a section; `init` makes it when the section is not open. Of many that ask at once one makes it,
+    /// the others wait. `None` when the section does not exist and `create` is not set.
+    ///
+    /// Cancel safety: dropped, the next one to ask makes it.
+    ///
+    /// # Errors
+    /// Those of `init`; a section that was not there before is not there then either.
+    pub async fn get_or_init<E, F, Fut>(&self, section: u64, create: bool, init: F) -> Result<Option<Arc<T>>, E>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        loop {
+            let (entry, added) = match self.entry(section) {
+                Some(entry) => (entry, false),
+                None if create => (self.add(section), true),
+                None => return Ok(None),
+            };
+            // Whoever adds a section and does not get to open it takes it back.
+            let mut undo = Undo { table: self, section, entry: &entry, armed: added };
+            let ticket = entry.queue.enter().await;
+            if let Some(open) = entry.open.load_full() {
+                undo.armed = false;
+                return Ok(Some(open));
+            }
+            if !self.holds(section, &entry) {
+                // It was removed meanwhile; look again.
+                undo.armed = false;
+                continue;
+            }
+            let made = Arc::new(init().await?);
+            entry.open.store(Some(Arc::clone(&made)));
+            undo.armed = false;
+            drop(ticket);
+            return Ok(Some(made));
+        }
+    }
+
+    /// Takes note that sections exist.
+    pub fn know(&self, sections: &[u64]) {
+        let _change = lock(&self.change);
+        let rows = self.rows.load_full();
+        let mut all: Vec<Row<T>> = rows.iter().cloned().collect();
+        let known = all.len();
+        all.extend(sections.iter().filter(|section| rows.find(**section).is_none()).map(|section| Row::new(*section)));
+        if all.len() == known {
+            return;
+        }
+        all.sort_by_key(|row| row.section);
+        all.dedup_by_key(|row| row.section);
+        let chunks = all.chunks(CHUNK).map(|chunk| Arc::new(chunk.to_vec())).collect();
+        self.rows.store(Arc::new(Rows { chunks, len: all.len() }));
+    }
+
+    /// Drops what is kept for a section; it exists on, and is opened again at its next use.
+    pub fn close(&self, section: u64) -> Option<Arc<T>> {
+        self.entry(section)?.open.swap(None)
+    }
+
+    /// Puts another in the place of what is kept for a section that exists.
+    pub fn replace(&self, section: u64, with: Arc<T>) -> Option<Arc<T>> {
+        self.entry(section)?.open.swap(Some(with))
+    }
+
+    /// Forgets a section.
+    pub fn forget(&self, section: u64) -> Option<Arc<T>> {
+        let _change = lock(&self.change);
+        let rows = self.rows.load_full();
+        let entry = Arc::clone(rows.find(section)?);
+        self.change_chunk(&rows, section, |chunk| chunk.retain(|row| row.section != section));
+        entry.open.load_full()
+    }
+
+    fn entry(&self, section: u64) -> Option<Arc<Entry<T>>> {
+        self.rows.load().find(section).cloned()
+    }
+
+    fn holds(&self, section: u64, entry: &Arc<Entry<T>>) -> bool {
+        self.rows.load().find(section).is_some_and(|found| Arc::ptr_eq(found, entry))
+    }
+
+    fn add(&self, section: u64) -> Arc<Entry<T>> {
+        let _change = lock(&self.change);
+        let rows = self.rows.load_full();
+        if let Some(entry) = rows.find(section) {
+            return Arc::clone(entry);
+        }
+        let row = Row::new(section);
+        let entry = Arc::clone(&row.entry);
+        self.change_chunk(&rows, section, |chunk| {
+            let at = chunk.partition_point(|other| other.section < section);
+            chunk.insert(at, row);
+        });
+        entry
+    }
+
+    /// Replaces the chunk a section is or would be in; the caller holds `change`.
+    fn change_chunk(&self, rows: &Rows<T>, section: u64, change: impl FnOnce(&mut Vec<Row<T>>)) {
+        let at = rows.chunk_of(section);
+        let mut chunk = rows.chunks.get(at).map(|chunk| chunk.to_vec()).unwrap_or_default();
+        let before = chunk.len();
+        change(&mut chunk);
+        let len = rows.len - before + chunk.len();
+        let mut chunks = rows.chunks.clone();
+        let replaced = at..(at + 1).min(chunks.len());
+        // A full chunk at the end is left full: sections mostly come in ascending order.
+        let half = if at + 1 >= chunks.len() { CHUNK } else { CHUNK / 2 };
+        let parts: Vec<_> = if chunk.len() > CHUNK {
+            let rest = chunk.split_off(half);
+            vec![Arc::new(chunk), Arc::new(rest)]
+        } else if chunk.is_empty() {
+            Vec::new()
+        } else {
+            vec![Arc::new(chunk)]
+        };
+        chunks.splice(replaced, parts);
+        self.rows.store(Arc::new(Rows { chunks, len }));
+    }
+}
+
+impl<T> Table<T> {
+    /// How many sections exist.
+    pub fn len(&self) -> usize {
+        self.rows.load().len
+    }
+
+    /// Whether no section exists.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T> Row<T> {
+    fn new(section: u64) -> Self {
+        Self { section, entry: Arc::new(Entry { queue: Queue::new(), open: ArcSwapOption::empty() }) }
+    }
+}
+
+struct Undo<'a, T: Send + Sync + 'static> {
+    table: &'a Table<T>,
+    section: u64,
+    entry: &'a Arc<Entry<T>>,
+    armed: bool,
+}
+
+impl<T: Send + Sync + 'static> Drop for Undo<'_, T> {
+    fn drop(&mut self) {
+        if self.armed && self.entry.open.load().is_none() && self.table.holds(self.section, self.entry) {
+            self.table.forget(self.section);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Table<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
