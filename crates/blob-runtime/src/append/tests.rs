@@ -59,6 +59,30 @@ fn an_append_is_memory_and_a_sync_is_one_call() {
     assert_eq!(script.calls().len(), 1, "nothing to do, nothing done");
 }
 
+/// A frame that claims a floor above the truth makes recovery take a torn tail for damage: what an append is told is
+/// durable is what a sync has returned for, and a cut lowers it.
+#[test]
+fn an_append_is_told_what_is_durable() {
+    let (script, log) = log(100);
+    script.answer_at_once();
+    let told = || {
+        log.append(1, |_, space| {
+            space.put(b"x");
+            space.durable()
+        })
+        .now_or_never()
+        .unwrap()
+        .unwrap()
+    };
+    assert_eq!((told(), told()), (0, 0));
+    block_on(log.flush()).unwrap();
+    assert_eq!(told(), 0, "written is not durable");
+    block_on(log.sync()).unwrap();
+    assert_eq!((told(), told()), (3, 3));
+    block_on(log.cut(1, |_| async { Ok(()) }.boxed())).unwrap();
+    assert_eq!(told(), 1);
+}
+
 #[test]
 fn reads_join_what_is_in_the_blob_with_what_is_in_memory() {
     let (script, log) = log(100);
