@@ -320,6 +320,17 @@ impl<L: Layout> Log<L> {
     where
         F: FnOnce(Arc<dyn Blob>) -> BoxFuture<'static, Result<(), Error>>,
     {
+        self.cut_with(len, |blob, _, _| steps(blob)).await
+    }
+
+    /// [`cut`](Self::cut) whose steps are made under the log's lock, of the layout and of how many bytes the log has in
+    /// its blob by then.
+    ///
+    /// Cancel safety and errors: as [`cut`](Self::cut).
+    pub async fn cut_with<F>(&self, len: u64, steps: F) -> Result<(), Error>
+    where
+        F: FnOnce(Arc<dyn Blob>, u64, &mut L) -> BoxFuture<'static, Result<(), Error>>,
+    {
         let job = loop {
             let running = {
                 let mut state = self.state();
