@@ -353,9 +353,23 @@ impl<L: Layout> Log<L> {
     /// # Errors
     /// [`Error::OutOfBounds`] past the log's end.
     pub fn read_tail(&self, offset: u64, len: usize) -> Result<(u64, Bytes), Error> {
+        self.read_tail_with(offset, len, |_, start, bytes| (start, bytes))
+    }
+
+    /// [`read_tail`](Self::read_tail), with the layout as it is at the same moment.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] past the log's end.
+    pub fn read_tail_with<T>(
+        &self,
+        offset: u64,
+        len: usize,
+        look: impl FnOnce(&L, u64, Bytes) -> T,
+    ) -> Result<T, Error> {
         let state = self.state();
         check_read(self.0.blob.id(), offset, len, state.tail.len())?;
-        Ok(state.tail.read(offset, len))
+        let (start, bytes) = state.tail.read(offset, len);
+        Ok(look(&state.layout, start, bytes))
     }
 
     fn state(&self) -> MutexGuard<'_, State<L>> {
