@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::flush::Last;
 use crate::geometry::Geometry;
 use crate::page::{self, Mark};
-use crate::shorten::{CHUNK_BYTES, drop_tail, shorten};
+use crate::shorten::{CHUNK_BYTES, drop_tail, read_page, shorten};
 
 #[cfg(test)]
 mod tests;
@@ -181,6 +181,33 @@ impl Survey {
     /// Why it ends where it does.
     pub fn ended(&self) -> Ended {
         self.ended
+    }
+
+    /// The shape of its pages.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// What was found, as if it ended after its first `keep` bytes; for reading only, for the blob still holds the rest.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// What reading the page that holds the end answers.
+    pub async fn limit(mut self, keep: u64) -> Result<Self, Error> {
+        if keep >= self.len {
+            return Ok(self);
+        }
+        let place = self.geometry.place(keep);
+        if place.page != self.geometry.full_pages(self.len) {
+            self.last = match place.offset {
+                0 => Last::default(),
+                _ => read_page(&self.blob, self.geometry, self.binding, place.page).await?,
+            };
+        }
+        self.last.data.truncate(place.offset);
+        self.len = keep;
+        Ok(self)
     }
 
     /// The blob.

@@ -68,7 +68,12 @@ pub(crate) async fn drop_tail(blob: &Arc<dyn Blob>, keep: u64) -> Result<(), Err
 }
 
 /// A page of the stream, verified.
-async fn read_page(blob: &Arc<dyn Blob>, geometry: Geometry, binding: Binding, number: u64) -> Result<Last, Error> {
+pub(crate) async fn read_page(
+    blob: &Arc<dyn Blob>,
+    geometry: Geometry,
+    binding: Binding,
+    number: u64,
+) -> Result<Last, Error> {
     let bytes = blob.read_at(geometry.blob_offset(number), geometry.page_bytes()).await?;
     let mark = page::verify(geometry, binding, number, &bytes)
         .ok_or_else(|| damaged(blob, geometry, number, "no slot that matches"))?;
