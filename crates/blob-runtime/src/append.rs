@@ -320,6 +320,17 @@ impl<L: Layout> Log<L> {
     where
         F: FnOnce(Arc<dyn Blob>) -> BoxFuture<'static, Result<(), Error>>,
     {
+        self.cut_with(len, |blob, _, _| steps(blob)).await
+    }
+
+    /// [`cut`](Self::cut) whose steps are made under the log's lock, of the layout and of how many bytes the log has in
+    /// its blob by then.
+    ///
+    /// Cancel safety and errors: as [`cut`](Self::cut).
+    pub async fn cut_with<F>(&self, len: u64, steps: F) -> Result<(), Error>
+    where
+        F: FnOnce(Arc<dyn Blob>, u64, &mut L) -> BoxFuture<'static, Result<(), Error>>,
+    {
         let job = loop {
             let running = {
                 let mut state = self.state();
@@ -342,9 +353,23 @@ impl<L: Layout> Log<L> {
     /// # Errors
     /// [`Error::OutOfBounds`] past the log's end.
     pub fn read_tail(&self, offset: u64, len: usize) -> Result<(u64, Bytes), Error> {
+        self.read_tail_with(offset, len, |_, start, bytes| (start, bytes))
+    }
+
+    /// [`read_tail`](Self::read_tail), with the layout as it is at the same moment.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] past the log's end.
+    pub fn read_tail_with<T>(
+        &self,
+        offset: u64,
+        len: usize,
+        look: impl FnOnce(&L, u64, Bytes) -> T,
+    ) -> Result<T, Error> {
         let state = self.state();
         check_read(self.0.blob.id(), offset, len, state.tail.len())?;
-        Ok(state.tail.read(offset, len))
+        let (start, bytes) = state.tail.read(offset, len);
+        Ok(look(&state.layout, start, bytes))
     }
 
     fn state(&self) -> MutexGuard<'_, State<L>> {

@@ -86,12 +86,17 @@ impl<L: Layout> Log<L> {
     /// Starts a job that cuts everything from `len` on. There is none under way.
     pub(super) fn start_cut<F>(&self, state: &mut State<L>, len: u64, steps: F) -> Job
     where
-        F: FnOnce(Arc<dyn Blob>) -> BoxFuture<'static, Result<(), Error>>,
+        F: FnOnce(Arc<dyn Blob>, u64, &mut L) -> BoxFuture<'static, Result<(), Error>>,
     {
         // A write that failed may have left bytes behind `written`, so only what was never handed over needs no steps.
         let touched = len < state.tail.written() || state.failed.is_some();
         state.cutting = true;
-        let steps = if touched { steps(Arc::clone(&self.0.blob)) } else { async { Ok(()) }.boxed() };
+        let written = state.tail.written();
+        let steps = if touched {
+            steps(Arc::clone(&self.0.blob), written, &mut state.layout)
+        } else {
+            async { Ok(()) }.boxed()
+        };
         let log = Arc::downgrade(&self.0);
         let work = async move {
             let result = steps.await;

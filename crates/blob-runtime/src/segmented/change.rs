@@ -1,0 +1,191 @@
+//! Changes of structure: prune, rewind, remove, reopen. Each is a job that lives in the store.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures::FutureExt;
+
+use super::{Core, Driver, Fault, Job, Look, OnDamage, Segmented};
+use crate::manifest::{Intent, Target};
+use crate::queue::lock;
+
+impl<D: Driver> Segmented<D> {
+    /// Removes all sections below `min`; none of them can be used again, also after the store was opened anew. Whether
+    /// any was there.
+    ///
+    /// Cancel safety: a prune that has begun runs to its end, at the latest with the next change.
+    ///
+    /// # Errors
+    /// [`Fault`]; what the driver answers: then it is carried on by the next open.
+    pub async fn prune(&self, min: u64) -> Result<bool, D::Error> {
+        self.enter().await?;
+        if min <= self.pruned_to() {
+            return Ok(false);
+        }
+        let any = self.table().oldest().is_some_and(|oldest| oldest < min);
+        self.change(move |core| async move {
+            let manifest = core.manifest()?;
+            manifest.update(|state| state.pruned_to = state.pruned_to.max(min)).await?;
+            core.pruned_to.fetch_max(min, Ordering::AcqRel);
+            let doomed: Vec<u64> = core.table.sections().into_iter().take_while(|section| *section < min).collect();
+            core.settle(core.remove(&doomed).await)
+        })
+        .await?;
+        Ok(any)
+    }
+
+    /// Cuts `section` to its first `items`, and removes all later sections when `all_later` is set. Durable and whole
+    /// when it returns. A section that does not exist has no items.
+    ///
+    /// Cancel safety: a rewind that has begun runs to its end, at the latest with the next change.
+    ///
+    /// # Errors
+    /// [`Fault::SectionOutOfRange`], [`Fault::ItemOutOfRange`], [`Fault::Pruned`]: nothing was changed. Behind the
+    /// durable intent any failure lets nothing more be changed, until the next open carries the rewind on.
+    pub async fn rewind(&self, section: u64, items: u64, all_later: bool) -> Result<(), D::Error> {
+        self.enter().await?;
+        self.guard(section)?;
+        self.change(move |core| async move {
+            let open = core.section(section, false).await?;
+            let len = match &open {
+                Some(open) => core.driver.len(open),
+                None if items > 0 => return Err(Fault::SectionOutOfRange { section }.into()),
+                None => 0,
+            };
+            if items > len {
+                return Err(Fault::ItemOutOfRange { section, position: items, len }.into());
+            }
+            let mut later: Vec<u64> = core.table.sections();
+            later.retain(|other| all_later && *other > section);
+            later.reverse();
+            if items == len && later.is_empty() {
+                return Ok(());
+            }
+            let target = match &open {
+                Some(open) => core.driver.target(section, open, items).await?,
+                None => Target { section, items: 0, values_offset: 0 },
+            };
+            let intent = if all_later { Intent::Rewind(target) } else { Intent::RewindSection(target) };
+            let manifest = core.manifest()?;
+            core.settle(async { Ok(manifest.update(|state| state.intent = Some(intent)).await?) }.await)?;
+            let result = async {
+                core.remove(&later).await?;
+                if let Some(open) = &open {
+                    core.driver.cut(open, items).await?;
+                }
+                Ok(manifest.update(|state| state.intent = None).await?)
+            };
+            core.settle(result.await)
+        })
+        .await
+    }
+
+    /// Removes one section, durably. Whether it was there.
+    ///
+    /// Cancel safety: a removal that has begun runs to its end, at the latest with the next change.
+    ///
+    /// # Errors
+    /// [`Fault`]; what the driver answers.
+    pub async fn remove_section(&self, section: u64) -> Result<bool, D::Error> {
+        self.enter().await?;
+        self.guard(section)?;
+        let any = self.table().contains(section);
+        self.change(move |core| async move { core.settle(core.remove(&[section]).await) }).await?;
+        Ok(any)
+    }
+
+    /// Opens a section anew, as an open after an unclean stop would: after a failed sync. What it shows then is durable.
+    /// What is left of the old one answers as it did.
+    ///
+    /// Cancel safety: dropped, it may be called again.
+    ///
+    /// # Errors
+    /// [`Fault`]; damage; what the driver answers.
+    pub async fn reopen_section(&self, section: u64) -> Result<(), D::Error> {
+        self.enter().await?;
+        self.guard(section)?;
+        self.change(move |core| async move {
+            let driver = &core.driver;
+            let anew = || async {
+                driver.sync_found(&[section]).await?;
+                let found = driver.survey(section, Look::Unclean(None), false).await?;
+                match driver.damage(section, &found) {
+                    Some(damage) if core.on_damage == OnDamage::Refuse => return Err(damage.error.into()),
+                    _ => driver.carry_out(section, found).await?,
+                }
+                core.open_section(section, false).await
+            };
+            match core.table.remake(section, anew).await? {
+                Some(_) => Ok(()),
+                None => Err(Fault::SectionOutOfRange { section }.into()),
+            }
+        })
+        .await
+    }
+
+    /// Runs `work` as the only change of structure; it lives in the store until its end.
+    pub(super) async fn change<F, Fut>(&self, work: F) -> Result<(), D::Error>
+    where
+        F: FnOnce(Arc<Core<D>>) -> Fut,
+        Fut: Future<Output = Result<(), D::Error>> + Send + 'static,
+    {
+        loop {
+            let running = {
+                let mut job = lock(&self.0.job);
+                self.core().check()?;
+                match &*job {
+                    Some(running) => running.clone(),
+                    None => {
+                        let started = self.start(&mut job, work);
+                        drop(job);
+                        return started.await;
+                    }
+                }
+            };
+            // How it ended is told by the state.
+            let _ = running.await;
+        }
+    }
+
+    /// Starts a change; there is none under way. At its end it takes itself out.
+    pub(super) fn start<F, Fut>(&self, job: &mut Option<Job<D::Error>>, work: F) -> Job<D::Error>
+    where
+        F: FnOnce(Arc<Core<D>>) -> Fut,
+        Fut: Future<Output = Result<(), D::Error>> + Send + 'static,
+    {
+        self.core().ready.store(false, Ordering::Release);
+        let shell = Arc::downgrade(&self.0);
+        let work = work(Arc::clone(self.core()));
+        let started = async move {
+            let result = work.await;
+            if let Some(shell) = shell.upgrade() {
+                *lock(&shell.job) = None;
+            }
+            result
+        };
+        let started = started.boxed().shared();
+        *job = Some(started.clone());
+        started
+    }
+}
+
+impl<D: Driver> Core<D> {
+    async fn remove(&self, sections: &[u64]) -> Result<(), D::Error> {
+        for section in sections {
+            self.table.forget(*section);
+        }
+        if sections.is_empty() {
+            return Ok(());
+        }
+        self.driver.remove(sections).await
+    }
+
+    /// A failure of a change that has been decided lets nothing more be changed.
+    fn settle(&self, result: Result<(), D::Error>) -> Result<(), D::Error> {
+        if let Err(error) = &result {
+            let _ = self.fault.set(Fault::Unfinished { cause: error.to_string() });
+        }
+        result
+    }
+}

@@ -1,0 +1,276 @@
+//! Opening a store: everything is read and judged before anything is changed.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{Core, Driver, Look, Segmented, Shell};
+use crate::error::Error;
+use crate::header::{Format, HeaderState, Kind, Want};
+use crate::manifest::{self, Condition, Finding, Found, Intent, Manifest, State, Target};
+use crate::name::{BlobId, StoreId};
+use crate::sections::{Table, parse_section_name};
+use crate::storage::Storage;
+
+/// What to do about damage to acknowledged data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnDamage {
+    /// The open is refused and no byte is changed. A read-only open still reads all that is sound.
+    #[default]
+    Refuse,
+    /// The valid prefix is kept; what is cut is moved to quarantine first, and reported.
+    Truncate,
+}
+
+/// Damage to acknowledged data.
+#[derive(Debug, Clone)]
+pub struct Damage {
+    /// Where, and what was expected and found.
+    pub error: Error,
+}
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Nothing is changed, no lock is taken.
+    pub read_only: bool,
+    /// What to do about damage to acknowledged data.
+    pub on_damage: OnDamage,
+    /// How many sections are looked at, recovered and sealed side by side.
+    pub recovery_concurrency: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { read_only: false, on_damage: OnDamage::Refuse, recovery_concurrency: 16 }
+    }
+}
+
+/// What an open has found; for reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// The store did not exist.
+    pub created: bool,
+    /// It was closed in order, and nothing was recovered.
+    pub clean: bool,
+    /// A change of structure that was carried on to its end.
+    pub resumed: Option<Intent>,
+    /// What was wrong with the slots of the manifest.
+    pub manifest_faults: [Option<manifest::SlotFault>; 2],
+}
+
+impl<D: Driver> Segmented<D> {
+    /// Opens the store in `partition`, making it when there is none. `driver` is told which store it is for.
+    ///
+    /// Cancel safety: dropped, it may be called again.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], damage as what the driver says it is, and what the storage answers: then nothing was changed
+    /// but that what was there was made durable.
+    pub async fn open(
+        storage: Arc<dyn Storage>,
+        partition: &str,
+        options: &Options,
+        driver: impl FnOnce(StoreId) -> D,
+    ) -> Result<(Self, Opening), D::Error> {
+        let claim = if options.read_only { None } else { Some(storage.claim(partition).await?) };
+        let mut opening = Opening { created: false, clean: false, resumed: None, manifest_faults: [None; 2] };
+        let (store, state, manifest) = loop {
+            match read_manifest(&storage, partition, options, &mut opening).await? {
+                Read::There(store, state, manifest) => break (store, state, manifest),
+                Read::Destroyed => destroy(&storage, partition).await?,
+            }
+        };
+        let driver = driver(store);
+        opening.clean = state.condition == Condition::Clean && state.intent.is_none();
+        let target = match state.intent {
+            Some(Intent::Rewind(target) | Intent::RewindSection(target)) => Some(target),
+            Some(Intent::Destroy) | None => None,
+        };
+        let mut sections = driver.list().await?;
+        let below = sections.partition_point(|section| *section < state.pruned_to);
+        let pruned: Vec<u64> = sections.drain(..below).collect();
+        let doomed: Vec<u64> = match state.intent {
+            Some(Intent::Rewind(target)) => {
+                let from = sections.partition_point(|section| *section <= target.section);
+                sections.drain(from..).rev().collect()
+            }
+            _ => Vec::new(),
+        };
+        let look = if opening.clean || !options.read_only { Look::Clean } else { Look::Unclean(None) };
+        let core = Core {
+            look,
+            target: target.filter(|_| options.read_only),
+            driver,
+            storage,
+            partition: partition.into(),
+            store,
+            read_only: options.read_only,
+            on_damage: options.on_damage,
+            recovery_concurrency: options.recovery_concurrency.max(1),
+            table: Table::new(),
+            pruned_to: AtomicU64::new(state.pruned_to),
+            manifest,
+            found: state,
+            dirty: AtomicBool::new(!opening.clean),
+            ready: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            fault: OnceLock::new(),
+            claim: Mutex::new(claim),
+        };
+        if let Some(manifest) = &core.manifest {
+            // What was decided goes: the pruned, then what a rewind has doomed, from the newest down.
+            let gone = [pruned, doomed].concat();
+            if opening.clean {
+                core.remove_found(&gone).await?;
+            } else {
+                core.recover(&sections, &gone, target, options.on_damage).await?;
+                opening.resumed = core.found.intent;
+                manifest.update(|state| state.intent = None).await?;
+            }
+        }
+        core.table.know(&sections);
+        Ok((Self(Arc::new(Shell { core: Arc::new(core), job: Mutex::new(None) })), opening))
+    }
+}
+
+impl<D: Driver> Core<D> {
+    async fn remove_found(&self, gone: &[u64]) -> Result<(), D::Error> {
+        if gone.is_empty() { Ok(()) } else { self.driver.remove(gone).await }
+    }
+
+    /// Recovers every section after an unclean stop. All are looked at, and found free of damage, before any is changed.
+    async fn recover(
+        &self,
+        sections: &[u64],
+        gone: &[u64],
+        target: Option<Target>,
+        on_damage: OnDamage,
+    ) -> Result<(), D::Error> {
+        let driver = &self.driver;
+        driver.sync_found(sections).await?;
+        let survey = |section: u64| async move {
+            let target = target.filter(|target| target.section == section);
+            let found = driver.survey(section, Look::Unclean(target), false).await?;
+            match driver.damage(section, &found) {
+                Some(damage) if on_damage == OnDamage::Refuse => Err(D::Error::from(damage.error)),
+                _ => Ok((section, found)),
+            }
+        };
+        let surveys = stream::iter(sections.iter().copied()).map(survey);
+        let found: Vec<(u64, D::Found)> = surveys.buffer_unordered(self.recovery_concurrency).try_collect().await?;
+        self.remove_found(gone).await?;
+        let actions = stream::iter(found).map(|(section, found)| driver.carry_out(section, found));
+        actions.buffer_unordered(self.recovery_concurrency).try_collect::<()>().await
+    }
+}
+
+enum Read {
+    There(StoreId, State, Option<Manifest>),
+    Destroyed,
+}
+
+async fn read_manifest(
+    storage: &Arc<dyn Storage>,
+    partition: &str,
+    options: &Options,
+    opening: &mut Opening,
+) -> Result<Read, Error> {
+    let damaged = match manifest::find(storage, partition).await? {
+        Finding::Found(found) => return settle(found, options, opening).await,
+        Finding::Damaged(damaged) => Some(damaged),
+        Finding::Missing => None,
+    };
+    let names = storage.scan(partition).await?;
+    let section = names.into_iter().find(|name| name != manifest::NAME);
+    if options.read_only {
+        return match (damaged, section) {
+            (Some(damaged), _) => Err(damaged.error()),
+            (None, Some(name)) => Err(no_manifest(partition, &name)?),
+            (None, None) => {
+                opening.created = true;
+                Ok(Read::There(StoreId(0), State { condition: Condition::Clean, ..State::default() }, None))
+            }
+        };
+    }
+    let Some(section) = section else {
+        let (store, state) = (StoreId(storage.random()?), State::default());
+        let manifest = match damaged {
+            Some(damaged) => damaged.replace(store, state.clone()).await?,
+            None => Manifest::create(storage, partition, store, state.clone()).await?,
+        };
+        opening.created = true;
+        return Ok(Read::There(store, state, Some(manifest)));
+    };
+    // Sections and no manifest that verifies: that is damage, never a store that is new.
+    if options.on_damage == OnDamage::Refuse {
+        return Err(match damaged {
+            Some(damaged) => damaged.error(),
+            None => no_manifest(partition, &section)?,
+        });
+    }
+    let (store, oldest) = rebuild_facts(storage, partition).await?;
+    let state = State { pruned_to: oldest, ..State::default() };
+    let manifest = match damaged {
+        Some(damaged) => damaged.replace(store, state.clone()).await?,
+        None => Manifest::create(storage, partition, store, state.clone()).await?,
+    };
+    Ok(Read::There(store, state, Some(manifest)))
+}
+
+async fn settle(found: Found, options: &Options, opening: &mut Opening) -> Result<Read, Error> {
+    opening.manifest_faults = found.faults();
+    let (store, state) = (found.store(), found.state().clone());
+    if options.read_only {
+        return Ok(Read::There(store, state, None));
+    }
+    let manifest = found.settle().await?;
+    if state.intent == Some(Intent::Destroy) {
+        return Ok(Read::Destroyed);
+    }
+    Ok(Read::There(store, state, Some(manifest)))
+}
+
+/// Removes what a `destroy` has left: the sections first, the manifest last.
+pub(super) async fn destroy(storage: &Arc<dyn Storage>, partition: &str) -> Result<(), Error> {
+    let mut names = storage.scan(partition).await?;
+    names.retain(|name| name != manifest::NAME);
+    names.reverse();
+    storage.remove(partition, &names).await?;
+    storage.remove_partition(partition).await
+}
+
+/// What a manifest is rebuilt from when both slots are gone: the store id the sections' headers say, and the oldest.
+async fn rebuild_facts(storage: &Arc<dyn Storage>, partition: &str) -> Result<(StoreId, u64), Error> {
+    let mut oldest = None;
+    let mut store = None;
+    for name in storage.scan(partition).await? {
+        let Some(section) = parse_section_name(&name) else { continue };
+        oldest = oldest.or(Some(section));
+        for kind in [Kind::PAGED, Kind::VALUES] {
+            let format = Format::new(kind, Want::Default(StoreId(0))).existing();
+            match storage.open(partition, &name, &format).await {
+                Ok(blob) if blob.header_state() == HeaderState::Sound => store = store.or(Some(blob.header().store)),
+                Ok(_) | Err(Error::FormatMismatch { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let store = match store {
+        Some(store) => store,
+        None => StoreId(storage.random()?),
+    };
+    Ok((store, oldest.unwrap_or(0)))
+}
+
+fn no_manifest(partition: &str, section: &[u8]) -> Result<Error, Error> {
+    let blob = BlobId::new(&"".into(), partition, manifest::NAME)?;
+    let beside = BlobId::new(&"".into(), partition, section)?;
+    Ok(Error::Corrupt {
+        blob,
+        offset: 0,
+        expected: "a manifest".into(),
+        found: format!("none, beside the section {beside}"),
+    })
+}

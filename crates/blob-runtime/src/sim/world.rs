@@ -1,0 +1,601 @@
+//! The machine: its disk, its steps, and what a running process knows.
+//!
+//! Everything an operation does goes through [`Life::part`]: one step, at which a crash may strike, one draw of a
+//! fault, and one change of the disk.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use fastrand::Rng;
+
+use super::crash::Crash;
+use super::disk::{Disk, FILE_MAX_BYTES};
+use super::executor::{Executor, Kind, OUTSIDE, Pause, Receiver, reply};
+use super::faults::{Bug, Plan, Refusal, Verdict};
+use super::inode::Change;
+use super::trace::{Counts, Trace, What};
+use crate::claims::Claims;
+use crate::error::{Error, Operation, Target};
+use crate::header::{HEADER_BYTES, Header};
+use crate::name::BlobId;
+use crate::queue::{Queue, lock};
+
+/// One run: everything that the handles share.
+pub(super) struct Core {
+    pub(super) seed: u64,
+    pub(super) executor: Executor,
+    pub(super) world: Mutex<World>,
+}
+
+pub(super) struct World {
+    /// Decides about the disk: what lands, what survives, what fails.
+    pub(super) rng: Rng,
+    /// Gives the user's generators, so that drawing from them changes nothing about the disk.
+    pub(super) users_rng: Rng,
+    pub(super) trace: Trace,
+    pub(super) counts: Counts,
+    /// The step before which a crash strikes.
+    pub(super) due: Option<(u64, Crash)>,
+    pub(super) life: u64,
+    pub(super) disk: Disk,
+    pub(super) faults: Plan,
+    bugs: u32,
+    /// What the process of this life knows of the partitions it has touched.
+    partitions: BTreeMap<Arc<str>, Partition>,
+    root: Root,
+    pub(super) claims: Claims,
+}
+
+/// What a process knows of a directory it has touched: which of its changes it has made durable. `changed` counts
+/// the changes; a directory that was found counts as changed once, by somebody who may not have synced it.
+#[derive(Debug, Clone)]
+pub(super) struct Partition {
+    pub(super) queue: Queue,
+    pub(super) changed: u64,
+    pub(super) synced: u64,
+    /// The last change that took a name away. Until it is durable no name is created.
+    pub(super) removed: u64,
+    /// The change of the root that made this directory.
+    pub(super) entry: u64,
+    pub(super) poison: Option<Error>,
+}
+
+/// The same for the root.
+#[derive(Debug, Clone)]
+pub(super) struct Root {
+    pub(super) changed: u64,
+    pub(super) synced: u64,
+}
+
+/// A blob that is open, shared by its handles.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) header: Header,
+    /// The header is not in the file: it goes with the next change.
+    pub(super) header_due: bool,
+    pub(super) queue: Queue,
+    /// How often it was opened after a failure; a poison hits the handles up to one generation.
+    pub(super) generation: u64,
+    pub(super) poison: Option<(u64, Error)>,
+    pub(super) removed: bool,
+    /// The change of the directory that brought the name.
+    pub(super) entry: u64,
+    /// Changes that have taken effect.
+    pub(super) changes: u64,
+}
+
+/// What a part of an operation is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// A blob, and where it has them, offset and length in bytes, both of the file.
+    Blob(&'a BlobId, usize, usize),
+    Partition(&'a Arc<str>),
+    Root,
+}
+
+impl Place<'_> {
+    pub(super) fn partition(&self) -> Option<&str> {
+        match self {
+            Self::Blob(id, ..) => Some(id.partition()),
+            Self::Partition(partition) => Some(partition),
+            Self::Root => None,
+        }
+    }
+
+    pub(super) fn name(&self) -> Option<&[u8]> {
+        match self {
+            Self::Blob(id, ..) => Some(id.name()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn target(&self) -> Target {
+        match self {
+            Self::Blob(id, ..) => Target::Blob((*id).clone()),
+            Self::Partition(partition) => Target::Partition(Arc::clone(partition)),
+            Self::Root => Target::Path("the simulated root".into()),
+        }
+    }
+
+    /// Offset and length in bytes, where there are any; logical, so the header is at none.
+    fn range(&self) -> Option<(u64, u64)> {
+        match *self {
+            Self::Blob(_, offset, len) if offset >= HEADER_BYTES => Some(((offset - HEADER_BYTES) as u64, len as u64)),
+            _ => None,
+        }
+    }
+
+    /// The error of an operation here that the operating system refused.
+    pub(super) fn refused(&self, operation: Operation, refusal: Refusal) -> Error {
+        let offset = match operation {
+            Operation::Write | Operation::Read => self.range().map(|(offset, _)| offset),
+            _ => None,
+        };
+        Error::io(operation, self.target(), offset, refusal.error())
+    }
+}
+
+impl Core {
+    pub(super) fn new(seed: u64) -> Self {
+        // Streams of their own, so that one more draw in one does not shift the others.
+        let mut seeds = Rng::with_seed(seed);
+        let executor = Executor::new(seeds.u64(..));
+        let world = World {
+            rng: Rng::with_seed(seeds.u64(..)),
+            users_rng: Rng::with_seed(seeds.u64(..)),
+            trace: Trace::default(),
+            counts: Counts::default(),
+            due: None,
+            life: OUTSIDE + 1,
+            disk: Disk::default(),
+            faults: Plan::default(),
+            bugs: 0,
+            partitions: BTreeMap::new(),
+            root: Root { changed: 1, synced: 0 },
+            claims: Claims::new(),
+        };
+        Self { seed, executor, world: Mutex::new(world) }
+    }
+
+    /// The machine goes down now, and starts again.
+    pub(super) fn crash(&self, crash: Crash) {
+        self.strike(&mut lock(&self.world), crash);
+        self.executor.sweep();
+    }
+
+    fn strike(&self, world: &mut World, crash: Crash) {
+        world.crash(crash);
+        self.executor.begin_life(world.life);
+    }
+
+    /// Counts a step of a life; a crash that is due strikes instead. False: this life is over.
+    fn step(&self, world: &mut World, life: u64) -> bool {
+        if world.life != life {
+            return false;
+        }
+        world.counts.steps += 1;
+        if let Some((_, crash)) = world.due.take_if(|(step, _)| *step <= world.counts.steps) {
+            world.counts.steps -= 1;
+            self.strike(world, crash);
+            return false;
+        }
+        true
+    }
+}
+
+impl World {
+    fn crash(&mut self, crash: Crash) {
+        let Self { disk, rng, counts, trace, .. } = self;
+        match crash {
+            Crash::Kill => counts.kills += 1,
+            Crash::Power(_) => counts.power_cuts += 1,
+        }
+        trace.note(counts.steps, self.life, || What::Crashed(crash));
+        disk.crash(crash, rng, &mut counts.ways);
+        trace.mix(disk.used_bytes);
+        self.life += 1;
+        self.due = None;
+        self.partitions.clear();
+        self.root = Root { changed: 1, synced: 0 };
+        self.claims = Claims::new();
+        // What hung died with the process.
+        self.faults.held.clear();
+    }
+
+    pub(super) fn plant(&mut self, bug: Bug) {
+        self.bugs |= 1 << bug as u32;
+    }
+
+    pub(super) fn has(&self, bug: Bug) -> bool {
+        self.bugs & 1 << bug as u32 != 0
+    }
+
+    /// The inode of a blob, as the process sees it; of several files of the name the one with the lowest salt.
+    pub(super) fn find(&self, partition: &str, name: &[u8]) -> Option<usize> {
+        let directory = self.disk.directory(partition)?;
+        self.disk.files_of(directory, name).first().map(|(_, inode)| *inode)
+    }
+
+    /// What is known of a partition.
+    pub(super) fn partition(&mut self, partition: &Arc<str>) -> &mut Partition {
+        self.partitions.entry(Arc::clone(partition)).or_insert_with(|| Partition {
+            queue: Queue::new(),
+            changed: 1,
+            synced: 0,
+            removed: 1,
+            entry: 1,
+            poison: None,
+        })
+    }
+
+    pub(super) fn make_partition(&mut self, partition: &Arc<str>) {
+        self.disk.make_directory(partition);
+        self.root.changed += 1;
+        let entry = self.root.changed;
+        let known = self.partition(partition);
+        // All that is in it will be there by this process.
+        (known.changed, known.synced, known.removed, known.entry) = (0, 0, 0, entry);
+    }
+
+    pub(super) fn remove_partition(&mut self, partition: &Arc<str>) {
+        self.disk.remove_directory(partition);
+        self.root.changed += 1;
+        self.partition(partition).entry = self.root.changed;
+    }
+
+    /// Whether the root has changes up to this one that are not known to be durable.
+    pub(super) fn root_is_behind(&self, entry: u64) -> bool {
+        self.root.synced < entry
+    }
+
+    /// Makes a change, as far as `verdict` and the space allow.
+    pub(super) fn land(&mut self, inode: usize, id: &BlobId, change: Change, verdict: Verdict) -> Result<(), Error> {
+        let whole_pages = self.disk.inodes[inode].tainted && self.rng.bool();
+        match change {
+            Change::Write { offset, mut data } => {
+                let end = offset + data.len();
+                let room = self.disk.room(inode, end).saturating_sub(offset).min(data.len());
+                self.trace.mix(data.checksum() ^ (offset as u64) << 32);
+                let refusal = match verdict {
+                    Verdict::Refuse(refusal, _) => {
+                        data.truncate(self.rng.usize(..=room));
+                        Some(refusal)
+                    }
+                    _ if room < data.len() => {
+                        data.truncate(room);
+                        Some(Refusal::Enospc)
+                    }
+                    Verdict::Astray => {
+                        self.write_astray(inode, offset, data);
+                        return Ok(());
+                    }
+                    _ => None,
+                };
+                let place = Place::Blob(id, offset, end - offset);
+                self.disk.apply(inode, Change::Write { offset, data }, whole_pages);
+                refusal.map_or(Ok(()), |refusal| Err(place.refused(Operation::Write, refusal)))
+            }
+            Change::Resize(len) => {
+                self.trace.mix(len as u64);
+                let refusal = match verdict {
+                    Verdict::Refuse(refusal, _) => Some(refusal),
+                    _ if self.disk.room(inode, len) < len => Some(Refusal::Enospc),
+                    _ => None,
+                };
+                // A resize that failed may have been done all the same, but for one that found no space.
+                let same = self.disk.inodes[inode].visible.len() == len;
+                let silent = same && self.disk.inodes[inode].tainted && self.rng.bool();
+                let lands = match refusal {
+                    None => !silent,
+                    Some(Refusal::Enospc) => false,
+                    Some(_) => self.rng.bool(),
+                };
+                if lands {
+                    self.disk.apply(inode, Change::Resize(len), whole_pages);
+                }
+                let place = Place::Blob(id, HEADER_BYTES, 0);
+                refusal.map_or(Ok(()), |refusal| Err(place.refused(Operation::Resize, refusal)))
+            }
+        }
+    }
+
+    /// Puts a write into any file that is on the disk, at any multiple of 512 bytes.
+    fn write_astray(&mut self, inode: usize, offset: usize, data: super::inode::Data) {
+        const SECTOR_BYTES: usize = 512;
+        let victims = self.disk.inodes.iter().enumerate().filter(|(_, inode)| !inode.durable.is_empty());
+        let victims: Vec<_> = victims.map(|(at, inode)| (at, inode.durable.len())).collect();
+        let (victim, len) = if victims.is_empty() { (inode, 0) } else { victims[self.rng.usize(..victims.len())] };
+        let hit = self.rng.usize(..=len / SECTOR_BYTES) * SECTOR_BYTES;
+        self.counts.ways.astray += 1;
+        self.disk.write_astray(inode, offset, data, victim, hit);
+    }
+
+    /// A sync of a file's bytes and length.
+    pub(super) fn sync_data(&mut self, inode: usize, id: &BlobId, verdict: Verdict) -> Result<(), Error> {
+        match verdict {
+            Verdict::Refuse(refusal, survivors) => {
+                let Self { disk, rng, counts, .. } = self;
+                disk.fail_sync(inode, survivors, rng, &mut counts.ways);
+                Err(Place::Blob(id, 0, 0).refused(Operation::Sync, refusal))
+            }
+            _ if self.has(Bug::ForgetDataSync) => Ok(()),
+            _ => {
+                self.disk.sync(inode);
+                Ok(())
+            }
+        }
+    }
+
+    /// A sync of a partition's directory. A failure poisons creation and removal in it.
+    pub(super) fn sync_partition(&mut self, partition: &Arc<str>, verdict: Verdict) -> Result<(), Error> {
+        let directory = self.disk.directory(partition);
+        if let Verdict::Refuse(refusal, survivors) = verdict {
+            let Self { disk, rng, counts, .. } = self;
+            if directory.is_some() {
+                disk.fail_directory_sync(directory, survivors, rng, &mut counts.ways);
+            }
+            let error = Place::Partition(partition).refused(Operation::SyncDirectory, refusal);
+            self.partition(partition).poison = Some(error.clone());
+            return Err(error);
+        }
+        if let Some(directory) = directory {
+            self.disk.directories[directory].sync();
+        }
+        let known = self.partition(partition);
+        known.synced = known.changed;
+        Ok(())
+    }
+
+    /// A sync of the root. A failure poisons creation and removal in the partition that needed it.
+    pub(super) fn sync_root(&mut self, partition: &Arc<str>, verdict: Verdict) -> Result<(), Error> {
+        if let Verdict::Refuse(refusal, survivors) = verdict {
+            let Self { disk, rng, counts, .. } = self;
+            disk.fail_directory_sync(None, survivors, rng, &mut counts.ways);
+            let error = Place::Root.refused(Operation::SyncDirectory, refusal);
+            self.partition(partition).poison = Some(error.clone());
+            return Err(error);
+        }
+        self.disk.root.sync();
+        self.root.synced = self.root.changed;
+        Ok(())
+    }
+}
+
+/// One life of the machine, as the storage and its blobs hold it.
+#[derive(Clone)]
+pub(super) struct Life {
+    pub(super) core: Arc<Core>,
+    pub(super) number: u64,
+    pub(super) claims: Claims,
+}
+
+impl Life {
+    /// What a call answers when this life is over: to a task of it nothing any more (it is dropped when it returns to
+    /// the executor), to anybody else [`Error::Closed`].
+    pub(super) async fn over<T>(&self) -> Result<T, Error> {
+        if self.core.executor.is_doomed() { std::future::pending().await } else { Err(Error::Closed) }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.core.executor.life() != self.number
+    }
+
+    /// Issues an operation: a step, then a job that runs to its end whether or not anybody waits.
+    pub(super) async fn operate<T, J>(&self, operation: Operation, job: J) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        J: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let issued = {
+            let mut world = lock(&self.core.world);
+            let issued = self.core.step(&mut world, self.number);
+            let (step, life) = (world.counts.steps, world.life);
+            world.trace.mix(operation as u64);
+            world.trace.note(step, life, || What::Issued(operation));
+            issued
+        };
+        if !issued {
+            return self.over().await;
+        }
+        let (sender, receiver) = reply();
+        let life = self.clone();
+        let job = Box::pin(async move {
+            let result = job.await;
+            if life.complete(operation) {
+                sender.send(result);
+            } else {
+                std::future::pending().await
+            }
+        });
+        self.core.executor.spawn(Kind::Job, self.number, job);
+        match (Wait { core: &self.core, receiver, again: false }).await {
+            Some(result) => result,
+            None => self.over().await,
+        }
+    }
+
+    /// The last step of an operation: its caller is told.
+    fn complete(&self, operation: Operation) -> bool {
+        let mut world = lock(&self.core.world);
+        let completed = self.core.step(&mut world, self.number);
+        if completed {
+            let (step, life) = (world.counts.steps, world.life);
+            world.trace.note(step, life, || What::Completed(operation));
+        }
+        completed
+    }
+
+    /// One part of an operation: at some later moment, a step, a draw of a fault, and what `act` makes of it. Does not
+    /// return when the life ends before.
+    pub(super) async fn part<T>(
+        &self,
+        operation: Operation,
+        place: Place<'_>,
+        act: impl FnOnce(&mut World, Verdict) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        Pause::default().await;
+        let mut drawn = None;
+        loop {
+            match self.begin_part(operation, place, drawn) {
+                Begun::Over => std::future::pending().await,
+                Begun::Held(releases) => {
+                    self.released(releases).await;
+                    drawn = Some(Verdict::Go);
+                }
+                Begun::Go(verdict) => return self.end_part(operation, place, verdict, act),
+            }
+        }
+    }
+
+    fn begin_part(&self, operation: Operation, place: Place<'_>, drawn: Option<Verdict>) -> Begun {
+        let mut world = lock(&self.core.world);
+        let over = if drawn.is_some() { world.life != self.number } else { !self.core.step(&mut world, self.number) };
+        if over {
+            return Begun::Over;
+        }
+        let World { faults, rng, .. } = &mut *world;
+        match drawn.unwrap_or_else(|| faults.judge(operation, &place, rng)) {
+            Verdict::Hang => Begun::Held(faults.releases),
+            verdict => Begun::Go(verdict),
+        }
+    }
+
+    fn end_part<T>(
+        &self,
+        operation: Operation,
+        place: Place<'_>,
+        verdict: Verdict,
+        act: impl FnOnce(&mut World, Verdict) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut world = lock(&self.core.world);
+        let result = act(&mut world, verdict);
+        world.counts.count(operation);
+        world.trace.mix(operation as u64 + 0x100 * u64::from(result.is_ok()));
+        let (step, life) = (world.counts.steps, world.life);
+        match &result {
+            Ok(_) => world.trace.note(step, life, || What::Performed {
+                operation,
+                target: place.target(),
+                range: place.range(),
+            }),
+            Err(_) => {
+                world.counts.count_failure(operation);
+                world.trace.note(step, life, || What::Failed { operation, target: place.target() });
+            }
+        }
+        result
+    }
+
+    /// Waits until what hangs is released.
+    async fn released(&self, releases: u64) {
+        poll_fn(|cx| {
+            let faults = &mut lock(&self.core.world).faults;
+            if faults.releases != releases {
+                return Poll::Ready(());
+            }
+            faults.held.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Syncs a partition's directory, unless all its changes up to `entry` are durable, and then the root.
+    pub(super) async fn sync_names(&self, partition: &Arc<str>, entry: u64) -> Result<(), Error> {
+        let (behind, root_behind) = {
+            let world = &mut *lock(&self.core.world);
+            let forget = (world.has(Bug::ForgetDirectorySync), world.has(Bug::ForgetRootSync));
+            let known = world.partition(partition);
+            let (behind, root_entry, poison) = (known.synced < entry, known.entry, known.poison.clone());
+            let root_behind = world.root_is_behind(root_entry);
+            if let Some(poison) = poison.filter(|_| behind || root_behind) {
+                return Err(Error::poisoned(Target::Partition(Arc::clone(partition)), &poison));
+            }
+            (behind && !forget.0, root_behind && !forget.1)
+        };
+        if behind {
+            self.sync_directory(partition).await?;
+        }
+        if root_behind {
+            self.sync_root(partition).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was taken away from a partition, and when it is itself gone that, durable, unless it is known to be.
+    pub(super) async fn sync_removals(&self, partition: &Arc<str>) -> Result<(), Error> {
+        let (there, behind, root_behind) = {
+            let world = &mut *lock(&self.core.world);
+            let there = world.disk.directory(partition).is_some();
+            let known = world.partition(partition);
+            let (behind, entry) = (known.synced < known.removed, known.entry);
+            (there, behind, world.root_is_behind(entry))
+        };
+        match there {
+            true if behind => self.sync_directory(partition).await,
+            false if root_behind => self.sync_root(partition).await,
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn sync_directory(&self, partition: &Arc<str>) -> Result<(), Error> {
+        let act = |world: &mut World, verdict| world.sync_partition(partition, verdict);
+        self.part(Operation::SyncDirectory, Place::Partition(partition), act).await
+    }
+
+    pub(super) async fn sync_root(&self, partition: &Arc<str>) -> Result<(), Error> {
+        let act = |world: &mut World, verdict| world.sync_root(partition, verdict);
+        self.part(Operation::SyncDirectory, Place::Root, act).await
+    }
+}
+
+/// How a part begins.
+enum Begun {
+    Over,
+    /// It hangs; the number of releases until now.
+    Held(u64),
+    Go(Verdict),
+}
+
+/// Whether a file can be so long in the simulation.
+pub(super) fn check_file_len(id: &BlobId, operation: Operation, len: u64) -> Result<(), Error> {
+    let refusal = Refusal::Other(std::io::ErrorKind::FileTooLarge);
+    if len > (FILE_MAX_BYTES - HEADER_BYTES) as u64 {
+        return Err(Place::Blob(id, 0, 0).refused(operation, refusal));
+    }
+    Ok(())
+}
+
+/// Waits for the end of a job. Polled again before that, it lets a job go on: a caller that polls in a loop without a
+/// return to the executor makes progress too.
+struct Wait<'a, T> {
+    core: &'a Core,
+    receiver: Receiver<T>,
+    again: bool,
+}
+
+impl<T> Future for Wait<'_, T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        if std::mem::replace(&mut self.again, true) && !self.receiver.is_over() {
+            self.core.executor.nudge();
+        }
+        self.receiver.poll(cx)
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim").field("seed", &self.seed).field("life", &self.executor.life()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Life").field("number", &self.number).field("claims", &self.claims).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,5 @@
+//! The journal from outside.
+
+mod api;
+mod damage;
+mod model;

@@ -1,0 +1,320 @@
+//! What a crash has left of a stream: read everything, decide by a pure function, then act.
+//!
+//! ```text
+//!  pages    0 ········ floor ──────▶ n ·········· last valid ······ end of the file
+//!           durable,   verified one  first that    found from        nothing valid
+//!           not read   after one     ends it       the end
+//! ```
+//!
+//! A page's floor says how many whole pages were durable when it was written. From the highest floor on, pages are
+//! verified in order; the decision for each is [`Walk::see`]:
+//!
+//! | page | last valid one? | decision |
+//! |---|---|---|
+//! | full | any | it counts, go on |
+//! | not full | yes | it counts, the stream ends in it |
+//! | not full | no, valid ones follow | its filling was lost: it counts as far as it is durable, the stream ends in it |
+//! | invalid | - | the stream ends before it |
+//!
+//! What ends a stream above the floor is a torn tail: it was never acknowledged, or nothing proves that it was.
+
+use std::sync::Arc;
+
+use blob_runtime::{Binding, Blob, HeaderState};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+
+use crate::error::Error;
+use crate::flush::Last;
+use crate::geometry::Geometry;
+use crate::page::{self, Mark};
+use crate::shorten::{CHUNK_BYTES, drop_tail, read_page, shorten};
+
+#[cfg(test)]
+mod tests;
+
+/// What one page shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fact {
+    /// No slot verifies.
+    Invalid,
+    /// A slot verifies, for this many bytes, fewer than a page holds.
+    Partial(usize),
+    /// A slot verifies, for all a page holds.
+    Full,
+}
+
+/// Why a stream ends where it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ended {
+    /// With its last valid page; nothing but what never verified lies behind.
+    Whole,
+    /// Before a page that does not verify and is above the floor.
+    Invalid {
+        /// The page's number.
+        page: u64,
+    },
+    /// In a page whose filling was lost while later pages survived.
+    Unfilled {
+        /// The page's number.
+        page: u64,
+    },
+}
+
+/// The walk over the pages from the floor on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Walk {
+    /// The next page to see.
+    pub(crate) page: u64,
+    /// The last page that verifies, wherever it is.
+    last_valid: Option<u64>,
+    /// Bytes that count in `page`, when the walk has ended in it.
+    partial: usize,
+    pub(crate) ended: Option<Ended>,
+}
+
+impl Walk {
+    /// Begins at the floor that the last valid page proves. A floor beyond that page is no floor.
+    pub(crate) fn new(last_valid: Option<(u64, u64)>) -> Self {
+        let page = last_valid.map_or(0, |(number, floor)| floor.min(number));
+        let ended = last_valid.is_none().then_some(Ended::Whole);
+        Self { page, last_valid: last_valid.map(|(number, _)| number), partial: 0, ended }
+    }
+
+    /// Sees the next page.
+    pub(crate) fn see(&mut self, fact: Fact) {
+        let is_last = self.last_valid == Some(self.page);
+        match fact {
+            Fact::Full => {
+                self.page += 1;
+                self.ended = is_last.then_some(Ended::Whole);
+            }
+            Fact::Partial(len) => {
+                self.partial = len;
+                self.ended = Some(if is_last { Ended::Whole } else { Ended::Unfilled { page: self.page } });
+            }
+            Fact::Invalid => self.ended = Some(Ended::Invalid { page: self.page }),
+        }
+    }
+
+    /// Length of the stream, when the walk has ended.
+    pub(crate) fn len(&self, geometry: Geometry) -> u64 {
+        geometry.page_start(self.page) + self.partial as u64
+    }
+}
+
+/// Tells whether a page above every floor may be believed: it gets the page's first logical offset and its data. A
+/// stream that is an index of something else asks that; a page that contradicts it does not count.
+pub type Judge<'a> = &'a (dyn Fn(u64, Bytes) -> BoxFuture<'static, Result<bool, Error>> + Sync);
+
+/// What was found of a stream. Nothing was changed.
+#[derive(Debug)]
+pub struct Survey {
+    pub(crate) blob: Arc<dyn Blob>,
+    pub(crate) geometry: Geometry,
+    pub(crate) binding: Binding,
+    pub(crate) len: u64,
+    floor: u64,
+    ended: Ended,
+    pub(crate) last: Last,
+}
+
+impl Survey {
+    /// Looks at a stream, without changing anything. The page size is the one its header says.
+    ///
+    /// Reads from the end back to the last page that verifies, then from its floor on; memory: two chunks of 1 MiB.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPageSize`] when the header's is none; read errors as they come, and then nothing is known.
+    pub async fn new(blob: Arc<dyn Blob>, judge: Option<Judge<'_>>) -> Result<Self, Error> {
+        let geometry = Geometry::new(blob.header().unit)?;
+        let binding = blob.header().binding(blob.id().name());
+        let last_valid = last_valid(&blob, geometry, binding, judge).await?;
+        let mut walk = Walk::new(last_valid.map(|(number, mark)| (number, u64::from(mark.slot.floor))));
+        let floor = walk.page;
+        let mut last = Last::default();
+        let end = last_valid.map_or(0, |(number, _)| number + 1);
+        let mut chunks = Chunks { blob: &blob, geometry, next: floor, end };
+        while let (None, Some((first, chunk))) = (walk.ended, chunks.next().await?) {
+            for (number, bytes) in (first..).zip(chunk.chunks(geometry.page_bytes())) {
+                let mark = page::verify(geometry, binding, number, bytes);
+                let data = mark.map_or(0, |mark| mark.len());
+                let counts = match (mark, judge) {
+                    (Some(_), Some(judge)) => judge(geometry.page_start(number), prefix(&chunk, bytes, data)).await?,
+                    (mark, _) => mark.is_some(),
+                };
+                walk.see(match mark.filter(|_| counts) {
+                    None => Fact::Invalid,
+                    Some(mark) if mark.len() == geometry.data_bytes() => Fact::Full,
+                    Some(mark) => {
+                        last = Last { data: bytes.get(..data).unwrap_or_default().to_vec(), mark: Some(mark) };
+                        Fact::Partial(mark.len())
+                    }
+                });
+                if walk.ended.is_some() {
+                    break;
+                }
+            }
+        }
+        let ended = walk.ended.unwrap_or(Ended::Whole);
+        Ok(Self { geometry, binding, len: walk.len(geometry), floor, ended, last, blob })
+    }
+
+    /// Length of the stream in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether nothing is left of it.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of it that are proven durable: nobody may take them for a torn tail.
+    pub fn proven(&self) -> u64 {
+        self.geometry.page_start(self.floor)
+    }
+
+    /// Why it ends where it does.
+    pub fn ended(&self) -> Ended {
+        self.ended
+    }
+
+    /// The shape of its pages.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// What was found, as if it ended after its first `keep` bytes; for reading only, for the blob still holds the rest.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// What reading the page that holds the end answers.
+    pub async fn limit(mut self, keep: u64) -> Result<Self, Error> {
+        if keep >= self.len {
+            return Ok(self);
+        }
+        let place = self.geometry.place(keep);
+        if place.page != self.geometry.full_pages(self.len) {
+            self.last = match place.offset {
+                0 => Last::default(),
+                _ => read_page(&self.blob, self.geometry, self.binding, place.page).await?,
+            };
+        }
+        self.last.data.truncate(place.offset);
+        self.len = keep;
+        Ok(self)
+    }
+
+    /// The blob.
+    pub fn blob(&self) -> &Arc<dyn Blob> {
+        &self.blob
+    }
+
+    /// Bytes of the blob behind the last page that counts.
+    pub fn left_over(&self) -> u64 {
+        self.blob.len().saturating_sub(self.geometry.blob_len(self.len))
+    }
+
+    /// Whether this is what a close in order leaves: a sound header, whole pages, nothing behind them. After such a
+    /// close anything else is damage.
+    pub fn is_clean(&self) -> bool {
+        self.ended == Ended::Whole && self.left_over() == 0 && self.blob.header_state() == HeaderState::Sound
+    }
+
+    /// Makes what was found durable, cut to its first `keep` bytes: whatever is above the floor is written again with the
+    /// same bytes and synced, for after a failed sync the operating system may hold pages as clean that are not on the
+    /// disk; what lies behind is zeroed, synced, truncated, synced (P9, I4). Nothing is changed below the floor.
+    ///
+    /// Cancel safety: dropped, it is done again by the next recovery.
+    ///
+    /// # Errors
+    /// Whatever writing and syncing answer; the stream must not be used then.
+    pub async fn carry_out(mut self, keep: u64) -> Result<Self, Error> {
+        let keep = keep.min(self.len);
+        self.rewrite(keep).await?;
+        if keep < self.len {
+            let same_page = self.geometry.full_pages(keep) == self.geometry.full_pages(self.len);
+            let known = same_page.then(|| std::mem::take(&mut self.last));
+            self.last = shorten(&self.blob, self.geometry, self.binding, keep, known).await?;
+            self.len = keep;
+        } else {
+            drop_tail(&self.blob, self.geometry.blob_len(keep)).await?;
+        }
+        self.floor = self.geometry.full_pages(self.len);
+        self.ended = Ended::Whole;
+        Ok(self)
+    }
+
+    /// Writes the header and the pages from the floor up to the one that holds the last of `keep` bytes again.
+    async fn rewrite(&self, keep: u64) -> Result<(), Error> {
+        self.blob.write_header().await?;
+        let end = self.geometry.pages(keep);
+        let mut chunks = Chunks { blob: &self.blob, geometry: self.geometry, next: self.floor.min(end), end };
+        while let Some((first, chunk)) = chunks.next().await? {
+            self.blob.write_at(self.geometry.blob_offset(first), vec![chunk]).await?;
+        }
+        self.blob.sync().await?;
+        Ok(())
+    }
+}
+
+/// The last page that verifies, searched from the end.
+async fn last_valid(
+    blob: &Arc<dyn Blob>,
+    geometry: Geometry,
+    binding: Binding,
+    judge: Option<Judge<'_>>,
+) -> Result<Option<(u64, Mark)>, Error> {
+    let per_chunk = (CHUNK_BYTES / geometry.page_bytes()).max(1) as u64;
+    let mut end = blob.len() / geometry.page_bytes() as u64;
+    while end > 0 {
+        let first = end.saturating_sub(per_chunk);
+        let mut chunks = Chunks { blob, geometry, next: first, end };
+        let Some((_, chunk)) = chunks.next().await? else { break };
+        for (number, bytes) in (first..end).rev().zip(chunk.chunks(geometry.page_bytes()).rev()) {
+            let Some(mark) = page::verify(geometry, binding, number, bytes) else { continue };
+            let data = prefix(&chunk, bytes, mark.len());
+            if match judge {
+                Some(judge) => judge(geometry.page_start(number), data).await?,
+                None => true,
+            } {
+                return Ok(Some((number, mark)));
+            }
+        }
+        end = first;
+    }
+    Ok(None)
+}
+
+/// The first `len` bytes of `part`, which lies in `whole`, shared.
+fn prefix(whole: &Bytes, part: &[u8], len: usize) -> Bytes {
+    whole.slice_ref(part.get(..len).unwrap_or_default())
+}
+
+/// Whole pages in order, up to 1 MiB at a time.
+struct Chunks<'a> {
+    blob: &'a Arc<dyn Blob>,
+    geometry: Geometry,
+    next: u64,
+    end: u64,
+}
+
+impl Chunks<'_> {
+    /// The next chunk, with the number of its first page.
+    async fn next(&mut self) -> Result<Option<(u64, Bytes)>, Error> {
+        let page_bytes = self.geometry.page_bytes();
+        let count = (CHUNK_BYTES / page_bytes).max(1) as u64;
+        let first = self.next;
+        self.next = self.end.min(first.saturating_add(count));
+        let count = usize::try_from(self.next.saturating_sub(first)).unwrap_or(0);
+        if count == 0 {
+            return Ok(None);
+        }
+        Ok(Some((first, self.blob.read_at(self.geometry.blob_offset(first), count * page_bytes).await?)))
+    }
+}

@@ -1,0 +1,124 @@
+//! A stream from front to back, in large reads.
+
+use bytes::Bytes;
+
+use crate::error::Error;
+use crate::writer::{Paged, verified};
+
+#[cfg(test)]
+mod tests;
+
+/// How much is read at a time.
+const READ_BYTES: usize = 256 << 10;
+
+/// Yields a stream in pieces, each as long as a page's data or less, in order. It ends at the length the stream had
+/// when it was made. Ends for good after an error.
+#[derive(Debug)]
+pub struct Replay {
+    paged: Paged,
+    at: u64,
+    end: u64,
+    /// Whole pages read and not yet yielded, with the number of the first.
+    chunk: Bytes,
+    page: u64,
+}
+
+impl Replay {
+    pub(crate) fn new(paged: Paged, at: u64) -> Result<Self, Error> {
+        let end = paged.len();
+        if at > end {
+            return Err(Error::OutOfBounds { blob: paged.blob().id().clone(), offset: at, len: 0, stream_len: end });
+        }
+        Ok(Self { paged, at, end, chunk: Bytes::new(), page: 0 })
+    }
+
+    /// Logical offset of the next byte to come.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// The next piece; `None` at the end.
+    ///
+    /// Cancel safety: safe; the piece comes again.
+    ///
+    /// # Errors
+    /// [`Error::ChecksumMismatch`], [`Error::Cut`], and what reading the blob answers.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        let result = self.step().await;
+        if result.is_err() {
+            self.end = self.at;
+        }
+        result
+    }
+
+    async fn step(&mut self) -> Result<Option<Bytes>, Error> {
+        if self.at >= self.end {
+            return Ok(None);
+        }
+        if self.chunk.is_empty()
+            && let Some(piece) = self.refill().await?
+        {
+            return Ok(Some(self.take(piece)));
+        }
+        let geometry = self.paged.geometry();
+        let bytes = self.chunk.split_to(geometry.page_bytes().min(self.chunk.len()));
+        let data = verified(self.paged.blob(), geometry, self.paged.binding(), self.page, &bytes);
+        let place = geometry.place(self.at);
+        self.page += 1;
+        let piece = data?.slice_from(place.offset);
+        match piece {
+            Some(piece) => Ok(Some(self.take(piece))),
+            None => Err(self.cut()),
+        }
+    }
+
+    /// Reads the next pages from the blob; or answers what is in memory.
+    async fn refill(&mut self) -> Result<Option<Bytes>, Error> {
+        let (geometry, paged) = (self.paged.geometry(), &self.paged);
+        let len = paged.len().min(self.end);
+        if len <= self.at {
+            return Err(self.cut());
+        }
+        // From the next byte to the end of the pages one read takes, or of the stream.
+        let place = geometry.place(self.at);
+        let pages = (READ_BYTES / geometry.page_bytes()).max(1) as u64;
+        let until = geometry.page_start(place.page + pages).min(len);
+        let wanted = usize::try_from(until - self.at).unwrap_or(READ_BYTES);
+        let (split, memory) = paged.read_memory(self.at, wanted)?;
+        if split == self.at {
+            return Ok(Some(memory));
+        }
+        let full = geometry.full_pages(split);
+        let count = usize::try_from(full.saturating_sub(place.page)).unwrap_or(0);
+        let (offset, bytes) = (geometry.blob_offset(place.page), count * geometry.page_bytes());
+        let chunk = match paged.blob().try_read_at(offset, bytes) {
+            Some(read) => read?,
+            None => paged.blob().read_at(offset, bytes).await?,
+        };
+        (self.chunk, self.page) = (chunk, place.page);
+        Ok(None)
+    }
+
+    /// Notes that `piece` is yielded, up to the end.
+    fn take(&mut self, mut piece: Bytes) -> Bytes {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        piece.truncate(left);
+        self.at += piece.len() as u64;
+        piece
+    }
+
+    fn cut(&self) -> Error {
+        Error::Cut { blob: self.paged.blob().id().clone() }
+    }
+}
+
+trait SliceFrom {
+    /// The bytes from `at` on, if there are any.
+    fn slice_from(self, at: usize) -> Option<Bytes>;
+}
+
+impl SliceFrom for Bytes {
+    fn slice_from(self, at: usize) -> Option<Bytes> {
+        (at < self.len()).then(|| self.slice(at..))
+    }
+}

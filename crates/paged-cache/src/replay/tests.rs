@@ -1,0 +1,67 @@
+use super::*;
+use crate::writer::tests::{open, put};
+use futures::executor::block_on;
+
+fn collect(mut replay: Replay) -> Result<Vec<u8>, Error> {
+    block_on(async {
+        let mut all = Vec::new();
+        while let Some(piece) = replay.next().await? {
+            assert!(!piece.is_empty());
+            all.extend_from_slice(&piece);
+        }
+        assert!(replay.next().await?.is_none(), "ends for good");
+        Ok(all)
+    })
+}
+
+/// From every offset, with the end in memory, half written, and durable; never a write or a sync of its own.
+#[test]
+fn every_start_yields_the_rest() {
+    for synced in [0, 1, 39, 40, 41, 80, 95] {
+        let paged = open();
+        put(&paged, 0, synced);
+        block_on(paged.sync()).unwrap();
+        put(&paged, synced, 100 - synced);
+        let durable = paged.durable();
+        let want: Vec<u8> = (0..100).collect();
+        for from in 0..=100_usize {
+            assert_eq!(
+                collect(paged.replay(from as u64).unwrap()).unwrap(),
+                want[from..],
+                "{from} with {synced} synced"
+            );
+        }
+        assert_eq!((paged.durable(), paged.pending_bytes()), (durable, 100 - synced));
+        let error = paged.replay(101).unwrap_err();
+        assert!(matches!(error, Error::OutOfBounds { offset: 101, stream_len: 100, .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn what_comes_later_is_not_yielded_and_a_cut_ends_it_once() {
+    let paged = open();
+    put(&paged, 0, 100);
+    block_on(paged.sync()).unwrap();
+    let replay = paged.replay(0).unwrap();
+    put(&paged, 100, 50);
+    assert_eq!(collect(replay).unwrap().len(), 100);
+
+    let mut replay = paged.replay(0).unwrap();
+    block_on(paged.cut(0)).unwrap();
+    let error = block_on(replay.next()).unwrap_err();
+    assert!(matches!(error, Error::Cut { .. }), "{error:?}");
+    assert!(block_on(replay.next()).unwrap().is_none());
+}
+
+#[test]
+fn a_damaged_page_is_named_and_ends_it() {
+    let paged = open();
+    put(&paged, 0, 100);
+    block_on(paged.sync()).unwrap();
+    block_on(paged.blob().write_at(64 + 3, vec![Bytes::from_static(&[0xff])])).unwrap();
+    let mut replay = paged.replay(0).unwrap();
+    assert_eq!(block_on(replay.next()).unwrap().unwrap().len(), 40);
+    let error = block_on(replay.next()).unwrap_err();
+    assert!(matches!(error, Error::ChecksumMismatch { page: 1, offset: 64, .. }), "{error:?}");
+    assert!(block_on(replay.next()).unwrap().is_none());
+}

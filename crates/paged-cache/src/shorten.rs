@@ -1,0 +1,86 @@
+//! Cutting a stream off in its blob, step by step, each durable before the next.
+//!
+//! ```text
+//!  1. zeros over the pages that go      sync     a block that comes back holds no page that could verify (I4)
+//!  2. the blob is truncated             sync
+//!  3. the last page's slot is shortened sync     beside the durable one, so a torn write leaves the old length
+//! ```
+
+use std::sync::Arc;
+
+use blob_runtime::{Binding, Blob, Error};
+use bytes::Bytes;
+
+use crate::flush::Last;
+use crate::geometry::Geometry;
+use crate::page::{self, Mark};
+
+/// How much is written or read at a time.
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
+
+/// Cuts the stream to its first `keep` bytes, all of which are durable. `known` is the page that is the last one then,
+/// when the caller has it; a write that failed may have left another slot beside its durable one.
+///
+/// Answers what the last page is afterwards.
+pub(crate) async fn shorten(
+    blob: &Arc<dyn Blob>,
+    geometry: Geometry,
+    binding: Binding,
+    keep: u64,
+    known: Option<Last>,
+) -> Result<Last, Error> {
+    drop_tail(blob, geometry.blob_len(keep)).await?;
+    let place = geometry.place(keep);
+    if place.offset == 0 {
+        return Ok(Last::default());
+    }
+    let last = match known {
+        Some(last) => last,
+        None => read_page(blob, geometry, binding, place.page).await?,
+    };
+    let Some(data) = last.data.get(..place.offset) else {
+        return Err(damaged(blob, geometry, place.page, "one that ends before the stream does"));
+    };
+    // Everything before this page is durable.
+    let mark = Mark::next(binding, place.page, [data], place.page, last.mark.as_ref());
+    let slots = Bytes::copy_from_slice(&mark.slots(last.mark.as_ref()));
+    blob.write_at_sync(geometry.blob_offset(place.page) + geometry.data_bytes() as u64, vec![slots]).await?;
+    Ok(Last { data: data.to_vec(), mark: Some(mark) })
+}
+
+/// Zeros over everything from `keep` on, durably; then the blob is truncated there, durably.
+pub(crate) async fn drop_tail(blob: &Arc<dyn Blob>, keep: u64) -> Result<(), Error> {
+    let len = blob.len();
+    if len <= keep {
+        return Ok(());
+    }
+    let zeros = Bytes::from(vec![0; usize::try_from(len - keep).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES)]);
+    let mut at = keep;
+    while at < len {
+        let take = usize::try_from(len - at).unwrap_or(zeros.len()).min(zeros.len());
+        blob.write_at(at, vec![zeros.slice(..take)]).await?;
+        at += take as u64;
+    }
+    blob.sync().await?;
+    blob.resize(keep).await?;
+    blob.sync().await?;
+    Ok(())
+}
+
+/// A page of the stream, verified.
+pub(crate) async fn read_page(
+    blob: &Arc<dyn Blob>,
+    geometry: Geometry,
+    binding: Binding,
+    number: u64,
+) -> Result<Last, Error> {
+    let bytes = blob.read_at(geometry.blob_offset(number), geometry.page_bytes()).await?;
+    let mark = page::verify(geometry, binding, number, &bytes)
+        .ok_or_else(|| damaged(blob, geometry, number, "no slot that matches"))?;
+    Ok(Last { data: bytes.get(..mark.len()).unwrap_or_default().to_vec(), mark: Some(mark) })
+}
+
+fn damaged(blob: &Arc<dyn Blob>, geometry: Geometry, page: u64, found: &'static str) -> Error {
+    let (blob, offset) = (blob.id().clone(), geometry.blob_offset(page));
+    Error::Corrupt { blob, offset, expected: format!("page {page}, with a checksum that matches"), found: found.into() }
+}
