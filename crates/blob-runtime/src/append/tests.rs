@@ -375,6 +375,43 @@ fn a_cut_runs_its_steps_whenever_the_blob_may_hold_something() {
     assert!(matches!(error, Error::OutOfBounds { offset: 1, blob_len: 0, .. }), "{error:?}");
 }
 
+/// Zeros written ahead are cut off the file while an append comes: it waits, so that its write is not cut off too. A
+/// caller that is dropped leaves the job to the next one.
+#[test]
+fn what_runs_alone_keeps_appends_out() {
+    let resize = |blob: Arc<dyn Blob>, len: u64, _: &mut Plain| async move { blob.resize(len).await }.boxed();
+    let (script, log) = log(100);
+    put(&log, b"abc");
+    assert!(matches!(block_on(log.alone(resize)), Ok(false)), "something is only in memory");
+    script.answer_at_once();
+    block_on(log.sync()).unwrap();
+    let (script, log) = {
+        let again = Script::default();
+        let log = Log::new(again.blob(), Plain, Start { len: 3, durable: 3 }, config(100));
+        (again, log)
+    };
+    {
+        let mut alone = pin!(log.alone(resize));
+        assert!(poll(alone.as_mut()).is_pending());
+    }
+    let mut append = pin!(log.append(1, |offset, space| {
+        space.put(b"x");
+        offset
+    }));
+    assert!(poll(append.as_mut()).is_pending());
+    assert_eq!(script.calls(), [Call::Resize(3)]);
+    script.end(Ok(()));
+    assert!(matches!(poll(append.as_mut()), Poll::Ready(Ok(3))));
+    script.answer_at_once();
+    block_on(log.sync()).unwrap();
+    script.fail_next(eio(Operation::Resize));
+    let failed = block_on(log.alone(resize)).unwrap_err();
+    assert!(matches!(failed, Error::Io { operation: Operation::Resize, .. }), "{failed:?}");
+    assert!(matches!(block_on(log.alone(resize)), Ok(true)), "it has not poisoned");
+    put(&log, b"y");
+    block_on(log.sync()).unwrap();
+}
+
 #[test]
 fn a_failed_cut_poisons_also_when_only_a_write_failed() {
     let (script, log) = log(100);
