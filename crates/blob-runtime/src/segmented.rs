@@ -19,6 +19,7 @@ mod open;
 #[cfg(test)]
 mod tests;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -120,6 +121,13 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Items of a section.
     fn len(&self, section: &Self::Section) -> u64;
+
+    /// Keeps appends out of a section until what is returned is dropped. A rewind holds its section from before the intent
+    /// until that is cleared: what was appended and synced in between would be cut off again after a crash (I4).
+    async fn hold(&self, section: &Arc<Self::Section>) -> Box<dyn Any + Send> {
+        let _ = section;
+        Box::new(())
+    }
 
     /// Where a rewind to `items` goes: for the intent. What it keeps is durable when this returns.
     async fn target(&self, number: u64, section: &Self::Section, items: u64) -> Result<Target, Self::Error>;
@@ -310,10 +318,15 @@ impl<D: Driver> Segmented<D> {
     /// # Errors
     /// As [`section`](Self::section); [`Fault::ReadOnly`], [`Fault::Unfinished`].
     pub async fn writable(&self, section: u64) -> Result<Arc<D::Section>, D::Error> {
-        self.enter().await?;
-        self.guard(section)?;
-        let open = self.core().section(section, true).await?;
-        open.ok_or_else(|| Fault::SectionOutOfRange { section }.into())
+        loop {
+            self.enter().await?;
+            self.guard(section)?;
+            let open = self.core().section(section, true).await?;
+            // A change that began while the section was being made may have removed it.
+            if self.core().ready.load(Ordering::Acquire) {
+                return open.ok_or_else(|| Fault::SectionOutOfRange { section }.into());
+            }
+        }
     }
 
     /// A section to be changed, if that needs no waiting and no opening.

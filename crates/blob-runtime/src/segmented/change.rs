@@ -48,6 +48,10 @@ impl<D: Driver> Segmented<D> {
         self.guard(section)?;
         self.change(move |core| async move {
             let open = core.section(section, false).await?;
+            let _hold = match &open {
+                Some(open) => Some(core.driver.hold(open).await),
+                None => None,
+            };
             let len = match &open {
                 Some(open) => core.driver.len(open),
                 None if items > 0 => return Err(Fault::SectionOutOfRange { section }.into()),

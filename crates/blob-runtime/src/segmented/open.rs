@@ -126,6 +126,8 @@ impl<D: Driver> Segmented<D> {
                 core.remove_found(&gone).await?;
             } else {
                 core.recover(&sections, &gone, target, options.on_damage).await?;
+                // One that held nothing at all may have been removed.
+                sections = core.driver.list().await?;
                 opening.resumed = core.found.intent;
                 manifest.update(|state| state.intent = None).await?;
             }
