@@ -61,6 +61,11 @@ impl Flags {
         self.0 & other.0 == other.0
     }
 
+    /// Flags as they are in a frame.
+    pub(crate) fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
     /// These and, when `on`, `other`.
     #[must_use]
     pub fn with(self, other: Self, on: bool) -> Self {

@@ -19,11 +19,10 @@
 mod act;
 mod facts;
 mod plan;
-pub(crate) mod quarantine;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::act::reason;
-pub use self::act::{Done, Quarantine, carry_out};
-pub use self::facts::{Behind, Evidence, Facts, Stop, any_frame, sealed_end, survey};
+pub use self::act::{Done, carry_out};
+pub use self::facts::{Behind, Evidence, Facts, Stop, any_frame, claimed_tag_bytes, sealed_end, survey};
 pub use self::plan::{Case, Damage, Plan, plan};

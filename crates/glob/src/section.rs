@@ -34,8 +34,9 @@ use crate::error::Error;
 use crate::frame::Place;
 use crate::location::Cursor;
 
-pub(crate) use self::progress::Progress;
+pub(crate) use self::append::{Put, TagFn};
 use self::progress::lock;
+pub(crate) use self::progress::Progress;
 pub use self::read::{Expect, Frame, HeadReader, HeaderEntry};
 pub(crate) use self::structure::write_zeros;
 
@@ -104,12 +105,22 @@ impl Section {
     /// [`Error::Corrupt`] when the blob's header has a tag size that no frame can have.
     pub fn resume(number: u64, blob: Arc<dyn Blob>, settings: Settings, from: Resume) -> Result<Self, Error> {
         let tag_bytes = tag_bytes(blob.as_ref())?;
+        Ok(Self::with_tags(number, blob, settings, from, tag_bytes))
+    }
+
+    pub(crate) fn with_tags(
+        number: u64,
+        blob: Arc<dyn Blob>,
+        settings: Settings,
+        from: Resume,
+        tag_bytes: u16,
+    ) -> Self {
         let binding = blob.header().binding(blob.id().name());
         let progress = Arc::new(Progress::new(from));
         let layout = Ahead::new(Arc::clone(&progress), from.end.offset, settings.preallocate_bytes);
         let start = Start { len: from.readable.max(from.end.offset), durable: from.durable };
         let log = Log::new(blob, layout, start, settings.log.clone());
-        Ok(Self {
+        Self {
             number,
             log,
             progress,
@@ -119,7 +130,7 @@ impl Section {
             binding,
             tag_bytes,
             durable_found: from.durable,
-        })
+        }
     }
 
     /// The section's number.

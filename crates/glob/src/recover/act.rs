@@ -2,29 +2,28 @@
 
 use std::sync::Arc;
 
-use blob_runtime::Blob;
+use blob_runtime::{Blob, Storage, quarantine};
 use bytes::Bytes;
 
 use super::plan::{Case, Plan};
-pub use super::quarantine::Quarantine;
-use super::quarantine::piece;
 use crate::error::Error;
 use crate::frame::{FrameHeader, Place};
 use crate::location::Cursor;
 use crate::section::{Resume, write_zeros};
+use crate::window::CHUNK_BYTES;
 
 /// What was done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Done {
     /// Where the section goes on; `None` when the blob is to be removed, which is the caller's.
     pub resume: Option<Resume>,
-    /// The name of the copy in quarantine.
-    pub quarantined: Option<Vec<u8>>,
+    /// Bytes copied to quarantine.
+    pub quarantined_bytes: u64,
 }
 
 /// Carries out a plan, each step durable before the next:
 ///
-/// 1. What goes is copied to quarantine, where the plan says so.
+/// 1. What goes is copied to quarantine, where the plan says so; at most `quarantine_limit` bytes of it.
 /// 2. The header where nothing proves it, and everything kept above the proven floor, is written again with the same
 ///    bytes: after a failed sync in an earlier life the cache of the operating system may show bytes that are not on the
 ///    disk, and a sync alone would say Ok (P9). What goes is overwritten with zeros (I4). Sync.
@@ -34,21 +33,29 @@ pub struct Done {
 /// Cancel safety: dropped, it is done again by the next recovery, with the same outcome (P5).
 ///
 /// # Errors
-/// [`Error::Storage`], [`Error::Poisoned`]: the section must not be opened then.
+/// [`Error::Storage`], [`Error::Poisoned`]: the section must not be opened then. [`Error::Corrupt`] when the blob ends
+/// before the boundary the survey began at: nothing was changed, and a survey from the start says what is there.
 pub async fn carry_out(
+    storage: &Arc<dyn Storage>,
     blob: &Arc<dyn Blob>,
-    section: u64,
     plan: &Plan,
-    quarantine: &Quarantine,
+    quarantine_limit: u64,
 ) -> Result<Done, Error> {
-    let quarantined = if plan.quarantine {
-        let reason = reason(plan);
-        Some(quarantine.keep(blob, section, plan.cut.clone(), &reason).await?)
-    } else {
-        None
-    };
+    if plan.end.offset > blob.len() {
+        return Err(Error::Corrupt {
+            blob: blob.id().clone(),
+            offset: blob.len(),
+            expected: format!("frames up to {}", plan.end),
+            found: "the end of the file".into(),
+        });
+    }
+    let mut quarantined_bytes = 0;
+    if plan.quarantine {
+        let (from, to) = (plan.cut.start, plan.cut.end);
+        quarantined_bytes = quarantine::copy(storage, blob, from, to, quarantine_limit, &reason(plan)).await?;
+    }
     if plan.remove {
-        return Ok(Done { resume: None, quarantined });
+        return Ok(Done { resume: None, quarantined_bytes });
     }
     if plan.rewrite_header {
         blob.write_header().await?;
@@ -67,7 +74,7 @@ pub async fn carry_out(
         end = seal(blob.as_ref(), end).await?;
     }
     let resume = Resume { end, durable: end.offset, sealed: true, readable: end.offset };
-    Ok(Done { resume: Some(resume), quarantined })
+    Ok(Done { resume: Some(resume), quarantined_bytes })
 }
 
 /// In words, for notes and reports.
@@ -87,7 +94,7 @@ pub(crate) fn reason(plan: &Plan) -> String {
 async fn rewrite(blob: &dyn Blob, from: u64, to: u64) -> Result<(), Error> {
     let mut at = from;
     while at < to {
-        let bytes = blob.read_at(at, piece(to - at)).await?;
+        let bytes = blob.read_at(at, usize::try_from(to - at).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES))).await?;
         let read = bytes.len() as u64;
         blob.write_at(at, vec![bytes]).await?;
         at += read;

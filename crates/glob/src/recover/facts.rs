@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use blob_runtime::{Blob, HeaderState};
+use bytes::Buf;
 
 use crate::error::Error;
 use crate::frame::{Flags, FrameFault, FrameHeader, MAGIC, Place, RawFrame, SEAL_BYTES};
@@ -36,7 +37,9 @@ pub enum Stop {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Behind {
     /// Where the first header that verifies begins.
-    pub first: Option<u64>,
+    pub header: Option<u64>,
+    /// Where the first frame begins that verifies with its payload.
+    pub whole: Option<u64>,
     /// The highest floor of any header that verifies.
     pub floor: u64,
 }
@@ -152,10 +155,54 @@ pub async fn any_frame(blob: &Arc<dyn Blob>) -> Result<bool, Error> {
         place: Place { binding: blob.header().binding(blob.id().name()), offset: 0 },
         window: Window::of_blob(Arc::clone(blob)),
     };
-    Ok(reader.search(0, blob.len()).await?.0.first.is_some())
+    Ok(reader.search(0, blob.len()).await?.0.header.is_some())
+}
+
+/// The tag size that the first value's frame claims, for a blob whose header is lost: not proven, but frames of another
+/// tag size do not verify. `None` when nothing that looks like a frame is at the start.
+///
+/// Cancel safety: safe.
+///
+/// # Errors
+/// [`Error::Storage`].
+pub async fn claimed_tag_bytes(blob: &Arc<dyn Blob>) -> Result<Option<u16>, Error> {
+    const PREFIX_BYTES: usize = 8;
+    let mut window = Window::of_blob(Arc::clone(blob));
+    let mut offset = 0;
+    loop {
+        let bytes = window.at(offset, PREFIX_BYTES, blob.len()).await?;
+        let Some((magic, mut rest)) = bytes.get(..PREFIX_BYTES).and_then(|prefix| prefix.split_at_checked(MAGIC.len()))
+        else {
+            return Ok(None);
+        };
+        if magic != MAGIC {
+            return Ok(None);
+        }
+        let (is_seal, tag_bytes) = (Flags::from_bits(rest.get_u16()).has(Flags::SEAL), rest.get_u16());
+        if !is_seal {
+            return Ok(Some(tag_bytes));
+        }
+        offset += SEAL_BYTES as u64;
+    }
 }
 
 impl Facts {
+    /// The facts when a seal is the last thing in the blob; see [`sealed_end`].
+    pub fn sealed(blob: &Arc<dyn Blob>, end: Cursor, evidence: Evidence) -> Self {
+        Self {
+            header_sound: blob.header_state() == HeaderState::Sound,
+            len: end.offset,
+            from: Cursor::START,
+            end,
+            open_batch: None,
+            sealed: true,
+            floor: end.offset.saturating_sub(SEAL_BYTES as u64),
+            stop: Stop::End,
+            behind: Behind::default(),
+            evidence,
+        }
+    }
+
     /// Takes in the next frame of the row.
     fn take(&mut self, header: &FrameHeader) {
         let at = self.end;
@@ -191,19 +238,29 @@ impl Reader {
         if header.position != at.position {
             return Ok(Err(FrameFault::Position { expected: at.position, found: header.position }));
         }
-        let end = at.offset.saturating_add(header.size());
+        Ok(self.check_payload(at.offset, &header, limit).await?.map(|()| header))
+    }
+
+    /// Reads the payload of the frame at `offset`, piece by piece.
+    async fn check_payload(
+        &mut self,
+        offset: u64,
+        header: &FrameHeader,
+        limit: u64,
+    ) -> Result<Result<(), FrameFault>, Error> {
+        let end = offset.saturating_add(header.size());
         if end > limit {
-            return Ok(Err(FrameFault::Short { needed: header.size(), found: limit - at.offset }));
+            return Ok(Err(FrameFault::Short { needed: header.size(), found: limit - offset }));
         }
         let mut crc = crc32fast::Hasher::new();
-        let mut next = at.offset + header.head_bytes() as u64;
+        let mut next = offset + header.head_bytes() as u64;
         while next < end {
             let piece = self.window.at(next, 1, end).await?;
             crc.update(piece);
             next += piece.len() as u64;
         }
         let (expected, found) = (header.payload_crc, crc.finalize());
-        Ok(if expected == found { Ok(header) } else { Err(FrameFault::Payload { expected, found }) })
+        Ok(if expected == found { Ok(()) } else { Err(FrameFault::Payload { expected, found }) })
     }
 
     /// Searches `from..len` for headers that verify, jumping over each by its size; and tells whether all of it is
@@ -228,14 +285,17 @@ impl Reader {
             }
             let bytes = self.window.at(at, want, len).await?;
             let place = Place { offset: at, ..self.place };
-            match RawFrame(bytes).verify(place, self.tag_bytes) {
-                Ok(head) => {
-                    behind.first.get_or_insert(at);
-                    behind.floor = behind.floor.max(head.header.floor);
-                    at = at.saturating_add(head.header.size());
-                }
-                Err(_) => at += 1,
+            let Ok(head) = RawFrame(bytes).verify(place, self.tag_bytes) else {
+                at += 1;
+                continue;
+            };
+            let header = head.header;
+            behind.header.get_or_insert(at);
+            behind.floor = behind.floor.max(header.floor);
+            if behind.whole.is_none() && self.check_payload(at, &header, len).await?.is_ok() {
+                behind.whole = Some(at);
             }
+            at = at.saturating_add(header.size());
         }
         Ok((behind, zeros))
     }

@@ -150,7 +150,7 @@ pub fn plan(facts: &Facts) -> Plan {
         fault,
     });
     let cut = keep.offset.min(facts.len)..facts.len;
-    let frames_go = facts.behind.first.is_some() || keep != facts.end;
+    let frames_go = facts.behind.whole.is_some() || keep != facts.end;
     let quarantine = !cut.is_empty()
         && match case {
             Case::Cut | Case::Sealed | Case::CleanEnd => false,

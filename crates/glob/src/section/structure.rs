@@ -6,7 +6,7 @@ use blob_runtime::{Blob, Error as StorageError};
 use futures::FutureExt;
 
 use super::{Hold, Section};
-use crate::ahead::zeros;
+use crate::ahead::{Ahead, zeros};
 use crate::error::Error;
 use crate::location::Cursor;
 
@@ -17,32 +17,6 @@ impl Hold {
     /// The section that is held.
     pub fn section(&self) -> &Arc<Section> {
         &self.section
-    }
-
-    /// Makes everything durable and puts a seal behind it, which proves that; cuts off the zeros written ahead. Nothing
-    /// when a seal is last already.
-    ///
-    /// Cancel safety: dropped, the seal is there or not, and whatever has begun runs to its end.
-    ///
-    /// # Errors
-    /// As [`sync`](Self::sync).
-    pub async fn seal(&self) -> Result<(), Error> {
-        let section = &self.section;
-        section.writable()?;
-        section.log.sync().await?;
-        if section.progress.sealed() {
-            return Ok(());
-        }
-        let len = section.progress.end();
-        section.log.with_layout(|layout| layout.trim(len));
-        if section.blob().len() > len {
-            // Only zeros lie there, so this needs no sync of its own: with or without it the seal is the end.
-            section.blob().resize(len).await?;
-        }
-        if section.put_seal().await? {
-            section.log.sync().await?;
-        }
-        Ok(())
     }
 
     /// Cuts off everything from `to` on, and seals. Each step is durable before the next one begins: what is kept is
@@ -57,18 +31,48 @@ impl Hold {
     /// # Errors
     /// As [`sync`](Self::sync); a failure of the cut poisons the section.
     pub async fn cut(&self, to: Cursor) -> Result<(), Error> {
-        let section = &self.section;
-        section.writable()?;
-        section.log.sync_through(to.offset).await?;
-        // A cut whose caller was dropped may still be under way; it has a place of its own.
-        section.log.settle().await;
-        section.progress.set_cutting(to);
-        section.log.cut(to.offset, move |blob| cut_steps(blob, to.offset).boxed()).await?;
-        self.seal().await
+        self.section.cut_held(to).await
     }
 }
 
 impl Section {
+    /// Makes everything durable and puts a seal behind it, which proves that; cuts off the zeros written ahead. Nothing
+    /// when a seal is last already. What is appended meanwhile may come behind the seal.
+    ///
+    /// Cancel safety: dropped, the seal is there or not, and whatever has begun runs to its end.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync).
+    pub async fn seal(&self) -> Result<(), Error> {
+        self.writable()?;
+        loop {
+            self.log.sync().await?;
+            if self.progress.sealed() {
+                return Ok(());
+            }
+            // Only zeros lie behind the last frame, so this needs no sync of its own: with or without it the seal is the
+            // end.
+            let trim = |blob: Arc<dyn Blob>, len: u64, layout: &mut Ahead| {
+                layout.trim(len);
+                async move { if blob.len() > len { blob.resize(len).await } else { Ok(()) } }.boxed()
+            };
+            if self.log.alone(trim).await? && self.put_seal().await? {
+                return Ok(self.log.sync().await?);
+            }
+        }
+    }
+
+    /// [`Hold::cut`]; somebody keeps appends out.
+    pub(crate) async fn cut_held(&self, to: Cursor) -> Result<(), Error> {
+        self.writable()?;
+        self.log.sync_through(to.offset).await?;
+        // A cut whose caller was dropped may still be under way; it has a place of its own.
+        self.log.settle().await;
+        self.progress.set_cutting(to);
+        self.log.cut(to.offset, move |blob| cut_steps(blob, to.offset).boxed()).await?;
+        self.seal().await
+    }
+
     /// Makes durable what lies before `offset`, as [`sync`](Self::sync) does for all: a rewind first syncs what it
     /// keeps.
     ///
