@@ -30,7 +30,7 @@ use futures::future::{BoxFuture, Shared};
 
 use crate::claims::Claim;
 use crate::error::Error;
-use crate::manifest::{Condition, Manifest, State, Target};
+use crate::manifest::{self, Condition, Manifest, State, Target};
 use crate::name::StoreId;
 use crate::queue::lock;
 use crate::sections::{Pruned, Table};
@@ -167,6 +167,8 @@ struct Core<D: Driver> {
     /// None for a store that is open read-only.
     manifest: Option<Manifest>,
     found: State,
+    /// Of the manifest, when it was found.
+    generation: u64,
     /// Whether the manifest says dirty, durably.
     dirty: AtomicBool,
     /// Whether a change has nothing to wait for and nothing to be refused for: the fast path of every append.
@@ -251,6 +253,22 @@ impl<D: Driver> Segmented<D> {
     /// Whether it may only be read.
     pub fn is_read_only(&self) -> bool {
         self.core().read_only
+    }
+
+    /// Whether a writer has changed the structure of the store, or begun to write, since it was opened for reading. What
+    /// was read then may no longer be there.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// As [`manifest::find`].
+    pub async fn is_stale(&self) -> Result<bool, Error> {
+        let core = self.core();
+        let generation = match manifest::find(&core.storage, &core.partition).await? {
+            manifest::Finding::Found(found) => found.generation(),
+            manifest::Finding::Damaged(_) | manifest::Finding::Missing => 0,
+        };
+        Ok(core.read_only && generation != core.generation)
     }
 
     /// The sections that exist.
