@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use blob_runtime::codec::CodecError;
 use blob_runtime::sections::Pruned;
+use blob_runtime::segmented::Fault;
 use blob_runtime::{BlobId, Error as StorageError};
 
 use crate::location::Location;
@@ -145,12 +146,19 @@ pub enum Error {
         section: u64,
     },
 
-    /// A sync failed before, or a change of structure could not be finished. No change is taken until the section is
-    /// reopened, or the store opened anew.
+    /// A sync failed before. No change is taken until the section is reopened, or the store opened anew.
     #[error("changes are refused since a failure; reopen the section or open the store anew: {source}")]
     Poisoned {
         /// The failure.
         source: Arc<StorageError>,
+    },
+
+    /// A change of structure failed between its beginning and its end, and lets nothing more be changed; opening the
+    /// store anew carries it on.
+    #[error("a change of structure failed and is not finished ({cause}); open the store anew")]
+    Unfinished {
+        /// The failure.
+        cause: Arc<str>,
     },
 
     /// Another holder has the exclusive right to write. Nothing was changed.
@@ -220,6 +228,20 @@ impl From<StorageError> for Error {
 impl From<Pruned> for Error {
     fn from(pruned: Pruned) -> Self {
         Self::Pruned { section: pruned.section, oldest: pruned.oldest }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Pruned(pruned) => pruned.into(),
+            Fault::SectionOutOfRange { section } => Self::SectionOutOfRange { section },
+            Fault::ItemOutOfRange { section, position, len } => Self::ItemOutOfRange { section, position, len },
+            Fault::Unfinished { cause } => Self::Unfinished { cause: cause.into() },
+            Fault::ReadOnly => Self::ReadOnly,
+            Fault::Storage(error) => error.into(),
+            _ => Self::Closed,
+        }
     }
 }
 

@@ -35,8 +35,8 @@ use crate::frame::Place;
 use crate::location::Cursor;
 
 pub(crate) use self::append::{Put, TagFn};
-use self::progress::lock;
 pub(crate) use self::progress::Progress;
+use self::progress::lock;
 pub use self::read::{Expect, Frame, HeadReader, HeaderEntry};
 pub(crate) use self::structure::write_zeros;
 
@@ -267,6 +267,19 @@ impl Section {
     /// Why appends are refused for good, if they are.
     pub fn shut_reason(&self) -> Option<Error> {
         self.progress.shut_reason()
+    }
+
+    /// How often the section was cut.
+    pub(crate) fn cuts(&self) -> u64 {
+        self.progress.cuts()
+    }
+
+    pub(crate) fn log(&self) -> &Log<Ahead> {
+        &self.log
+    }
+
+    pub(crate) fn max_value_bytes(&self) -> u32 {
+        self.settings.packer.max_value_bytes()
     }
 
     fn writable(&self) -> Result<(), Error> {

@@ -94,7 +94,8 @@ pub(crate) fn reason(plan: &Plan) -> String {
 async fn rewrite(blob: &dyn Blob, from: u64, to: u64) -> Result<(), Error> {
     let mut at = from;
     while at < to {
-        let bytes = blob.read_at(at, usize::try_from(to - at).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES))).await?;
+        let bytes =
+            blob.read_at(at, usize::try_from(to - at).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES))).await?;
         let read = bytes.len() as u64;
         blob.write_at(at, vec![bytes]).await?;
         at += read;

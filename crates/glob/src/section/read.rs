@@ -1,6 +1,6 @@
 //! Reading one value by its location, and the headers in order.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::Section;
 use crate::error::Error;
@@ -198,6 +198,21 @@ impl Section {
         })
     }
 
+    /// The header at a boundary, when it is the one that belongs there.
+    fn verify<'a>(&self, at: Cursor, bytes: &'a [u8]) -> Result<Head<'a>, Error> {
+        let head = RawFrame(bytes).verify(self.place(at.offset), self.tag_bytes);
+        let head = head.map_err(|fault| self.damaged(at, fault))?;
+        if head.header.position != at.position {
+            let fault = FrameFault::Position { expected: at.position, found: head.header.position };
+            return Err(self.damaged(at, fault));
+        }
+        Ok(head)
+    }
+
+    pub(crate) fn verify_head(&self, at: Cursor, bytes: &[u8]) -> Result<FrameHeader, Error> {
+        Ok(self.verify(at, bytes)?.header)
+    }
+
     /// The headers in order from a boundary on, up to the end as it is now; payloads are jumped over.
     pub fn headers(&self, from: Cursor) -> HeadReader<'_> {
         HeadReader {
@@ -260,14 +275,8 @@ impl HeadReader<'_> {
         }
         let want = RawFrame::head_bytes(self.section.tag_bytes);
         let bytes = self.window.at_by(at.offset, want, self.end, self.piece).await?;
-        let (header, tag) = match RawFrame(bytes).verify(self.section.place(at.offset), self.section.tag_bytes) {
-            Ok(Head { header, tag }) => (header, BytesMut::from(tag).freeze()),
-            Err(fault) => return Err(self.section.damaged(at, fault)),
-        };
-        if header.position != at.position {
-            let fault = FrameFault::Position { expected: at.position, found: header.position };
-            return Err(self.section.damaged(at, fault));
-        }
+        let Head { header, tag } = self.section.verify(at, bytes)?;
+        let tag = Bytes::copy_from_slice(tag);
         let size = u32::try_from(header.size()).unwrap_or(u32::MAX);
         let next = at.offset.saturating_add(header.size());
         if next > self.end {
