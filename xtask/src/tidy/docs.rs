@@ -129,15 +129,14 @@ fn check_test_names(files: &[File]) -> Vec<Finding> {
     findings
 }
 
-/// The last part of each path in backticks in the last column of a table's row.
+/// The last part of each path in backticks in the last column of a table's row. A command, or a path that names a whole
+/// module (`header::`), is no test.
 fn named_tests(line: &str) -> Vec<&str> {
     let Some(row) = line.strip_prefix('|').and_then(|row| row.trim_end().strip_suffix('|')) else { return Vec::new() };
     let last = row.rsplit('|').next().unwrap_or_default();
-    last.split('`').skip(1).step_by(2).filter(|code| code.contains("::")).map(path_end).collect()
-}
-
-fn path_end(path: &str) -> &str {
-    path.rsplit("::").next().unwrap_or(path)
+    let is_path = |code: &&str| code.chars().all(|char| char.is_alphanumeric() || char == '_' || char == ':');
+    let quoted = last.split('`').skip(1).step_by(2).filter(is_path);
+    quoted.filter_map(|path| path.rsplit_once("::")).map(|(_, name)| name).filter(|name| !name.is_empty()).collect()
 }
 
 fn functions(source: &str) -> Vec<String> {

@@ -62,7 +62,7 @@ fn an_error_nobody_explains() {
 #[test]
 fn a_test_that_is_named_and_gone() {
     let table = "| rule | mutation | test that catches it |\n|---|---|---|\n| a | `x::y` | `name::tests::holds`, `no_path` |\n\
-                 | b | c | `name::tests::gone` |\n";
+                 | b | c | `name::tests::gone` |\n| unit tests | `cargo test -p one --lib name::` | `name::` |\n";
     let tests = file("crates/one/src/name/tests.rs", "#[test]\nfn holds() {}\n");
     assert_eq!(told(&[file(TESTING, table), tests]), ["docs/testing.md:4: [test-docs] there is no test gone"]);
 }
