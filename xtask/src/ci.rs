@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::process::{Failure, cargo, run as run_command, run_and_keep};
 use crate::tidy;
-use crate::workspace::Workspace;
+use crate::workspace::{Package, Workspace};
 
 mod cross;
 mod examples;
@@ -35,6 +35,8 @@ enum Step {
     Tidy,
     /// Clippy on all targets with all features, warnings denied.
     Clippy,
+    /// Each library by itself: with all others a feature that it forgot to ask for may be there by chance.
+    Alone,
     /// The documentation, public and private, warnings denied.
     Doc,
     /// Unit and integration tests.
@@ -102,6 +104,16 @@ fn check(step: Step, workspace: &Workspace) -> Result<Outcome, Failure> {
         Step::Clippy => {
             done(run_command(&mut cargo("clippy --locked --workspace --all-targets --all-features -- -D warnings")))
         }
+        Step::Alone => {
+            let libraries: Vec<_> = workspace.targets("lib").map(|(package, _)| package).collect();
+            for package in &libraries {
+                for features in feature_sets(package) {
+                    let words = format!("clippy --locked --package {} --lib {features} -- -D warnings", package.name);
+                    run_command(&mut cargo(&words))?;
+                }
+            }
+            Ok(Outcome::Done(format!("{} libraries", libraries.len())))
+        }
         Step::Doc => {
             let doc = "doc --locked --workspace --no-deps --all-features";
             let deny = |mut command: Command| {
@@ -129,6 +141,11 @@ fn check(step: Step, workspace: &Workspace) -> Result<Outcome, Failure> {
         }
         Step::Cross => cross::check(workspace),
     }
+}
+
+/// The settings of features a library is checked with: its own default, and none and all where it has any.
+fn feature_sets(package: &Package) -> &'static [&'static str] {
+    if package.features.is_empty() { &[""] } else { &["", "--no-default-features", "--all-features"] }
 }
 
 fn done(result: Result<(), Failure>) -> Result<Outcome, Failure> {

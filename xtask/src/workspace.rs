@@ -1,5 +1,6 @@
 //! What `cargo metadata` says about the workspace.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -26,6 +27,9 @@ pub(crate) struct Package {
     pub(crate) dependencies: Vec<Dependency>,
     #[serde(default)]
     pub(crate) targets: Vec<Target>,
+    /// Each with what it switches on.
+    #[serde(default)]
+    pub(crate) features: BTreeMap<String, Vec<String>>,
     #[serde(default, deserialize_with = "absent_is_default")]
     metadata: PackageMetadata,
 }

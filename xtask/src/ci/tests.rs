@@ -87,3 +87,14 @@ fn a_run_without_a_test_has_not_passed() {
     let message = "2 tests were ignored and 1 filtered out; all must run";
     assert_eq!(tally(3, 2, 1), Err(Failure::new(message)));
 }
+
+#[test]
+fn a_library_with_features_is_checked_with_none_and_all_of_them() {
+    let package = |features| -> Package {
+        let text = serde_json::json!({"name": "one", "manifest_path": "/w/Cargo.toml", "features": features});
+        serde_json::from_value(text).unwrap()
+    };
+    assert_eq!(feature_sets(&package(serde_json::json!({}))), [""]);
+    let some = package(serde_json::json!({"metrics": []}));
+    assert_eq!(feature_sets(&some), ["", "--no-default-features", "--all-features"]);
+}
