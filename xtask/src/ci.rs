@@ -70,10 +70,7 @@ enum Outcome {
 /// # Errors
 /// The failure of the first step that does not pass.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let steps = plan(args);
-    if steps.is_empty() {
-        return Err(Failure::new("every step is left out"));
-    }
+    let steps = plan(args)?;
     let workspace = Workspace::load()?;
     let mut report = Report::default();
     let result = report.run(&steps, |step| {
@@ -85,11 +82,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// The steps to run, in order.
-fn plan(args: &Args) -> Vec<Step> {
-    let wanted = |step: &Step| {
-        if args.only.is_empty() { !args.skip.contains(step) } else { args.only.contains(step) }
-    };
-    Step::value_variants().iter().copied().filter(wanted).collect()
+fn plan(args: &Args) -> Result<Vec<Step>, Failure> {
+    let wanted = |step: &Step| if args.only.is_empty() { !args.skip.contains(step) } else { args.only.contains(step) };
+    let steps: Vec<Step> = Step::value_variants().iter().copied().filter(wanted).collect();
+    if steps.is_empty() {
+        return Err(Failure::new("every step is left out"));
+    }
+    Ok(steps)
 }
 
 fn check(step: Step, workspace: &Workspace) -> Result<Outcome, Failure> {
