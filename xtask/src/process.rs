@@ -101,7 +101,6 @@ pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<(), F
             return expect_success(command, status);
         }
         if started.elapsed() >= limit {
-            // A failure to kill means that it has just ended; `wait` collects it either way.
             child.kill().and_then(|()| child.wait()).map_err(|error| not_started(command, &error))?;
             return Err(Failure::new(format!("`{}` did not end within {limit:?}", show(command))));
         }
@@ -109,7 +108,8 @@ pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<(), F
     }
 }
 
-fn announce(command: &Command) {
+/// Shows a command that is about to run.
+pub(crate) fn announce(command: &Command) {
     println!("$ {}", show(command));
     // The program writes to the same place; what was printed before must be seen before.
     let _: io::Result<()> = io::stdout().flush();

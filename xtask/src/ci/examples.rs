@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Outcome;
-use crate::process::{Failure, ask, cargo, run_within};
+use crate::process::{Failure, announce, ask, cargo, run_within};
 use crate::workspace::Workspace;
 
 #[cfg(test)]
@@ -30,7 +30,10 @@ pub(super) fn check(workspace: &Workspace) -> Result<Outcome, Failure> {
     }
     let build = ["build", "--locked", "--workspace", "--all-features", "--examples"];
     let format = "--message-format=json-render-diagnostics";
-    let messages = ask(cargo().args(build).arg(format).current_dir(&workspace.root))?;
+    let mut cargo = cargo();
+    cargo.args(build).arg(format).current_dir(&workspace.root);
+    announce(&cargo);
+    let messages = ask(&mut cargo)?;
     let built = executables(&messages.unwrap_or_default())?;
     let mut ran = 0;
     for (package, target) in &examples {
