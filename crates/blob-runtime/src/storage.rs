@@ -44,7 +44,9 @@ pub trait Storage: Debug + Send + Sync + Any {
     /// [`Error::Locked`] while another claim is held, [`Error::ReadOnly`], [`Error::InvalidPartition`].
     async fn claim(&self, partition: &str) -> Result<Claim, Error>;
 
-    /// Opens a blob, creating it when it is missing and `format` says so. A found header is compared with `format`.
+    /// Opens a blob, creating it when it is missing and `format` says so. A found header is compared with `format`, and
+    /// so is the one that a new blob will get from whoever opened it to be made first. A header that does not verify
+    /// binds nobody: each handle has the one its format makes, and the first change writes that of its handle.
     /// A new blob costs no sync; it becomes durable with its first one. A poisoned blob that is opened again starts
     /// afresh, from what the file shows.
     ///

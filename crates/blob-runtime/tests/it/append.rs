@@ -210,7 +210,11 @@ fn many_tasks_share_one_sync() {
             }
             sim.faults().release();
             join_all(tasks).await;
-            assert_eq!(sim.counts().performed(Operation::Sync) - before, 2, "the one that hung, and one for all the others");
+            assert_eq!(
+                sim.counts().performed(Operation::Sync) - before,
+                2,
+                "the one that hung, and one for all the others"
+            );
         });
     }
 }

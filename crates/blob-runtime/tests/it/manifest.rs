@@ -191,6 +191,10 @@ fn a_failed_sync_in_each_place() {
                             assert!(error.is_sync_failure(), "{case}: {error:?}");
                         }
                         sim.faults().clear();
+                        if operation == Operation::SyncDirectory {
+                            // That poisons the partition for this process.
+                            sim.crash(Crash::Kill);
+                        }
                         // The same process opens it again: the cache shows what the failed sync did not write.
                         open(storage(&sim), Arc::clone(&oracle), case.clone()).await.unwrap();
                         sim.crash(Crash::Power(Cut::LoseAll));
