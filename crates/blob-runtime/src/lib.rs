@@ -1,4 +1,36 @@
 //! Named byte blobs in partitions, durable on request.
+//!
+//! ```text
+//! a log above                 asks for a blob by partition and name
+//!      │ Storage::open        the header is compared with what the caller expects, or made
+//!      ▼
+//! Arc<dyn Blob>               write_at, resize: one after the other, in the order in which they were first polled
+//!      │ Blob::sync           bytes, length, header and name become durable together
+//!      ▼
+//! files, memory, simulated disk
+//! ```
+//!
+//! Nothing here knows pages, frames or records. Where to begin: the promises in [`Storage`] and [`Blob`], then
+//! [`Format`] and [`Header`], then [`Error`].
+//!
+//! ```
+//! # fn main() -> Result<(), blob_runtime::Error> {
+//! use std::sync::Arc;
+//!
+//! use blob_runtime::{Format, Kind, MemoryStorage, Storage, StoreId, Want};
+//!
+//! futures::executor::block_on(async {
+//!     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+//!     let store = StoreId(storage.random()?);
+//!     let blob = storage.open("notes", b"first", &Format::new(Kind::USER, Want::Exactly(store))).await?;
+//!     blob.write_at(0, vec!["durable ".into(), "bytes".into()]).await?;
+//!     blob.sync().await?;
+//!     assert_eq!(blob.read_at(8, 5).await?, "bytes");
+//!     assert_eq!(storage.scan("notes").await?, [b"first"]);
+//!     Ok(())
+//! })
+//! # }
+//! ```
 
 pub mod append;
 pub mod buffer;

@@ -96,9 +96,6 @@ use world::{Core, Life};
 
 use crate::queue::lock;
 
-#[cfg(test)]
-mod tests;
-
 /// Runs a conductor to its end, on this thread, and answers what it answered. Then all tasks are dropped.
 ///
 /// The conductor is no part of any life: crashes pass it by. Everything else that runs is started by it.

@@ -14,7 +14,7 @@
 //!   length, header, and for a new blob its name. Until then any part of it may be lost, at any byte.
 //! - **Failure.** A failed write or resize leaves every byte of its own range old or new, all others as they were, and
 //!   may be tried again. After a failed sync nothing is known about what was written since the last good one: the blob
-//!   refuses every change with [`Error::Poisoned`](crate::Error::Poisoned) until it is opened anew.
+//!   refuses every change with [`Error::Poisoned`] until it is opened anew.
 //! - **Whole.** A read returns exactly what it was asked for, or an error.
 
 use std::any::Any;
@@ -44,7 +44,9 @@ pub trait Storage: Debug + Send + Sync + Any {
     /// [`Error::Locked`] while another claim is held, [`Error::ReadOnly`], [`Error::InvalidPartition`].
     async fn claim(&self, partition: &str) -> Result<Claim, Error>;
 
-    /// Opens a blob, creating it when it is missing and `format` says so. A found header is compared with `format`.
+    /// Opens a blob, creating it when it is missing and `format` says so. A found header is compared with `format`, and
+    /// so is the one that a new blob will get from whoever opened it to be made first. A header that does not verify
+    /// binds nobody: each handle has the one its format makes, and the first change writes that of its handle.
     /// A new blob costs no sync; it becomes durable with its first one. A poisoned blob that is opened again starts
     /// afresh, from what the file shows.
     ///
@@ -58,7 +60,7 @@ pub trait Storage: Debug + Send + Sync + Any {
 
     /// Removes blobs; durable when it returns, with one sync of the directory for all of them. A name that is not
     /// there is no error: what was asked for holds. Handles that are still open answer
-    /// [`Error::Removed`](crate::Error::Removed).
+    /// [`Error::Removed`].
     ///
     /// Cancel safety: an operation that has begun runs to its end.
     ///

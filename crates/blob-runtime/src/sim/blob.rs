@@ -26,12 +26,13 @@ pub(super) struct Handle {
     /// See [`Opened::generation`].
     pub(super) generation: u64,
     pub(super) queue: Queue,
+    /// What the header is, or will be when this handle makes the first change.
+    pub(super) header: Header,
     pub(super) read_only: bool,
 }
 
 pub(super) struct SimBlob {
     pub(super) handle: Arc<Handle>,
-    pub(super) header: Header,
     pub(super) state: HeaderState,
 }
 
@@ -104,10 +105,7 @@ impl Handle {
     }
 
     async fn write_header(&self) -> Result<(), Error> {
-        let bytes = {
-            let world = &mut *lock(&self.life.core.world);
-            Bytes::from(self.opened(world)?.header.encode())
-        };
+        let bytes = Bytes::from(self.header.encode());
         self.land(Change::Write { offset: 0, data: Data::new(vec![bytes]) }, true).await?;
         self.opened(&mut lock(&self.life.core.world))?.header_due = false;
         Ok(())
@@ -255,7 +253,7 @@ impl Blob for SimBlob {
     }
 
     fn header(&self) -> &Header {
-        &self.header
+        &self.handle.header
     }
 
     fn header_state(&self) -> HeaderState {

@@ -30,7 +30,7 @@ pub(super) struct Inode {
     pub(super) pending: Vec<Effect>,
     /// The change that has begun and not yet happened.
     pub(super) in_flight: Option<Change>,
-    /// A sync failed: the cache may show as clean what is not on the disk.
+    /// A sync failed, or a write went astray: the cache may show as clean what is not on the disk.
     pub(super) tainted: bool,
     /// The file as it is open in this life.
     pub(super) opened: Option<Box<super::world::Opened>>,
@@ -161,6 +161,7 @@ impl Inode {
         if grew {
             self.pending.push(Effect { number: number(), kind: EffectKind::Length(end) });
         }
+        self.tainted |= astray;
         let (offset, data) = if self.tainted && whole_pages {
             let start = offset / BLOCK_BYTES * BLOCK_BYTES;
             let end = end.next_multiple_of(BLOCK_BYTES).min(self.visible.len());
@@ -246,6 +247,8 @@ impl Inode {
         // From here on the file has no blocks of its own yet: what was lost there reads as zeros, or as stale blocks.
         let mut fresh_from = len;
         let mut length_kept = false;
+        // The first byte of the past that shows.
+        let mut shown = usize::MAX;
         for effect in pending.drain(..) {
             match effect.kind {
                 EffectKind::Length(to) => {
@@ -273,19 +276,18 @@ impl Inode {
                         _ => {}
                     }
                     grow(bytes, offset + data.len());
-                    let mut shown = false;
                     judge.runs(fate, offset, data.len(), |rng, start, end, kept| {
                         if kept && !astray {
                             data.copy(start, end, offset, bytes);
                         } else if stale && rng.bool() {
                             let from = fresh_from.max(offset + start);
-                            shown |= show_past(&self.past, from, offset + end, bytes);
+                            shown = shown.min(show_past(&self.past, from, offset + end, bytes));
                         }
                     });
-                    judge.ways.stale += u64::from(shown);
                 }
             }
         }
+        judge.ways.stale += u64::from(shown < len);
         if stale {
             // Bytes that survived without their length are on the disk all the same.
             grow(&mut self.past, bytes.len());
@@ -319,18 +321,22 @@ fn remember(past: &mut Vec<u8>, bytes: &[u8], from: usize) {
     past[from..bytes.len()].copy_from_slice(&bytes[from..]);
 }
 
-/// Shows the past in `bytes[from..end]`; true when that is anything but zeros.
-fn show_past(past: &[u8], from: usize, end: usize, bytes: &mut [u8]) -> bool {
+/// Shows the past in `bytes[from..end]`, and says where the first byte is that tells it from zeros.
+fn show_past(past: &[u8], from: usize, end: usize, bytes: &mut [u8]) -> usize {
     let end = end.min(past.len());
     if from >= end {
-        return false;
+        return usize::MAX;
     }
     bytes[from..end].copy_from_slice(&past[from..end]);
-    past[from..end].iter().any(|byte| *byte != 0)
+    past[from..end].iter().position(|byte| *byte != 0).map_or(usize::MAX, |at| from + at)
 }
 
 /// A read of `len` bytes at `offset`, which the file has. Where a write is in flight, any of its bytes may show.
 pub(super) fn read(inode: &Inode, offset: usize, len: usize, rng: &mut Rng) -> Bytes {
+    // A blob whose header is due has a file shorter than that.
+    if len == 0 {
+        return Bytes::new();
+    }
     let range = offset..offset + len;
     let Some(Change::Write { offset: start, data }) = &inode.in_flight else {
         return Bytes::copy_from_slice(&inode.visible[range]);

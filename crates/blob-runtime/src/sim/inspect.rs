@@ -8,9 +8,6 @@ use super::world::{Core, World};
 use crate::name::{Salt, check_name, check_partition};
 use crate::queue::lock;
 
-#[cfg(test)]
-mod tests;
-
 /// The files of a run's disk; see [`Sim::disk`](super::Sim::disk).
 ///
 /// Bytes are those of the file: the header is bytes 0 to 4095 ([`HEADER_BYTES`](crate::HEADER_BYTES)), and logical

@@ -250,10 +250,9 @@ impl Opening {
             let inode = &world.disk.inodes[inode];
             let start = inode.visible.get(..HEADER_BYTES).unwrap_or(&inode.visible);
             let (header, state) = self.format.read_header(&self.id, salt, start, inode.visible.len() as u64)?;
-            // Another handle of this process has settled what the header will be; it is not in the file yet.
-            match inode.opened.as_deref().filter(|opened| opened.header_due) {
-                Some(opened) => {
-                    let bytes = opened.header.encode();
+            match inode.opened.as_deref().and_then(|opened| opened.agreed).filter(|_| state == HeaderState::New) {
+                Some(agreed) => {
+                    let bytes = agreed.encode();
                     let (agreed, _) = self.format.read_header(&self.id, salt, &bytes, bytes.len() as u64)?;
                     Ok((agreed, state))
                 }
@@ -290,8 +289,8 @@ impl Opening {
     /// A handle that only reads, and does not open the blob for others.
     fn reader(&self, inode: usize, header: Header, state: HeaderState) -> SimBlob {
         let (life, queue) = (self.storage.life.clone(), Queue::new());
-        let handle = Handle { life, id: self.id.clone(), inode, generation: 0, queue, read_only: true };
-        SimBlob { handle: Arc::new(handle), header, state }
+        let handle = Handle { life, id: self.id.clone(), inode, generation: 0, queue, header, read_only: true };
+        SimBlob { handle: Arc::new(handle), state }
     }
 
     fn handle(&self, inode: usize, header: Header, state: HeaderState) -> SimBlob {
@@ -303,7 +302,7 @@ impl Opening {
         let entry = world.partition(self.id.partition()).changed;
         let opened = world.disk.inodes[inode].opened.get_or_insert_with(|| {
             Box::new(Opened {
-                header,
+                agreed: None,
                 header_due: state != HeaderState::Sound,
                 queue: Queue::new(),
                 generation: 0,
@@ -317,12 +316,14 @@ impl Opening {
         if opened.poison.as_ref().is_some_and(|(generation, _)| *generation == opened.generation) {
             opened.generation += 1;
             opened.header_due = state != HeaderState::Sound;
-            opened.header = header;
+        }
+        if self.format.create && state == HeaderState::New {
+            opened.agreed.get_or_insert(header);
         }
         let (generation, queue) = (opened.generation, opened.queue.clone());
         let life = self.storage.life.clone();
-        let handle = Handle { life, id: self.id.clone(), inode, generation, queue, read_only: false };
-        SimBlob { handle: Arc::new(handle), header, state }
+        let handle = Handle { life, id: self.id.clone(), inode, generation, queue, header, read_only: false };
+        SimBlob { handle: Arc::new(handle), state }
     }
 }
 

@@ -74,7 +74,8 @@ pub(super) struct Root {
 /// A blob that is open, shared by its handles.
 #[derive(Debug)]
 pub(super) struct Opened {
-    pub(super) header: Header,
+    /// What the header of a new blob will be, once somebody has opened it to be made: all others have to agree.
+    pub(super) agreed: Option<Header>,
     /// The header is not in the file: it goes with the next change.
     pub(super) header_due: bool,
     pub(super) queue: Queue,

@@ -195,7 +195,7 @@ fn a_new_block_may_show_the_files_past() {
         shown
     };
     let (zeros, secret) = (b"keep\0\0\0\0\0\0".to_vec(), b"keepSECRET".to_vec());
-    assert_eq!(regrown(false, false, false), [zeros.clone()]);
+    assert_eq!(regrown(false, false, false), vec![zeros.clone()]);
     assert_eq!(regrown(false, false, true), [zeros.clone(), secret.clone()]);
     // Zeros that were not on the disk before the truncation do not help; those that were do.
     assert_eq!(regrown(true, false, true), [zeros.clone(), secret]);
