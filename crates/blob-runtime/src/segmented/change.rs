@@ -130,22 +130,19 @@ impl<D: Driver> Segmented<D> {
         F: FnOnce(Arc<Core<D>>) -> Fut,
         Fut: Future<Output = Result<(), D::Error>> + Send + 'static,
     {
-        loop {
+        let started = loop {
             let running = {
                 let mut job = lock(&self.0.job);
                 self.core().check()?;
                 match &*job {
                     Some(running) => running.clone(),
-                    None => {
-                        let started = self.start(&mut job, work);
-                        drop(job);
-                        return started.await;
-                    }
+                    None => break self.start(&mut job, work),
                 }
             };
             // How it ended is told by the state.
             let _ = running.await;
-        }
+        };
+        started.await
     }
 
     /// Starts a change; there is none under way. At its end it takes itself out.
