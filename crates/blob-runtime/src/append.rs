@@ -348,6 +348,35 @@ impl<L: Layout> Log<L> {
         job.await
     }
 
+    /// Runs `steps` alone on the blob, as a job of the log: appends wait, nothing is written meanwhile. Only when everything
+    /// appended is in the blob; otherwise `steps` is not run, and the answer is false. It is made under the log's lock, of
+    /// the log's length and the layout.
+    ///
+    /// Cancel safety: once begun, `steps` run to their end.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`]; an error of `steps`, which poisons only when it is that of a sync.
+    pub async fn alone<F>(&self, steps: F) -> Result<bool, Error>
+    where
+        F: FnOnce(Arc<dyn Blob>, u64, &mut L) -> BoxFuture<'static, Result<(), Error>>,
+    {
+        let job = loop {
+            let running = {
+                let mut state = self.state();
+                if let Some(error) = &state.poisoned {
+                    return Err(error.clone());
+                }
+                match &state.job {
+                    Some(job) => job.clone(),
+                    None if state.tail.pending_bytes() > 0 => return Ok(false),
+                    None => break self.start_alone(&mut state, steps),
+                }
+            };
+            let _ = running.await;
+        };
+        job.await.map(|()| true)
+    }
+
     /// What of the range is only in memory, as its first offset and the bytes from there to the range's end.
     ///
     /// # Errors

@@ -238,6 +238,11 @@ impl Found {
         self.newest.store
     }
 
+    /// Counts the changes.
+    pub fn generation(&self) -> u64 {
+        self.newest.generation
+    }
+
     /// What is wrong with each slot, if anything is; to be reported.
     pub fn faults(&self) -> [Option<SlotFault>; 2] {
         self.faults

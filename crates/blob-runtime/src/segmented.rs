@@ -19,6 +19,7 @@ mod open;
 #[cfg(test)]
 mod tests;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -29,7 +30,7 @@ use futures::future::{BoxFuture, Shared};
 
 use crate::claims::Claim;
 use crate::error::Error;
-use crate::manifest::{Condition, Manifest, State, Target};
+use crate::manifest::{self, Condition, Manifest, State, Target};
 use crate::name::StoreId;
 use crate::queue::lock;
 use crate::sections::{Pruned, Table};
@@ -121,6 +122,13 @@ pub trait Driver: Send + Sync + 'static {
     /// Items of a section.
     fn len(&self, section: &Self::Section) -> u64;
 
+    /// Keeps appends out of a section until what is returned is dropped. A rewind holds its section from before the intent
+    /// until that is cleared: what was appended and synced in between would be cut off again after a crash (I4).
+    async fn hold(&self, section: &Arc<Self::Section>) -> Box<dyn Any + Send> {
+        let _ = section;
+        Box::new(())
+    }
+
     /// Where a rewind to `items` goes: for the intent. What it keeps is durable when this returns.
     async fn target(&self, number: u64, section: &Self::Section, items: u64) -> Result<Target, Self::Error>;
 
@@ -159,6 +167,8 @@ struct Core<D: Driver> {
     /// None for a store that is open read-only.
     manifest: Option<Manifest>,
     found: State,
+    /// Of the manifest, when it was found.
+    generation: u64,
     /// Whether the manifest says dirty, durably.
     dirty: AtomicBool,
     /// Whether a change has nothing to wait for and nothing to be refused for: the fast path of every append.
@@ -245,6 +255,22 @@ impl<D: Driver> Segmented<D> {
         self.core().read_only
     }
 
+    /// Whether a writer has changed the structure of the store, or begun to write, since it was opened for reading. What
+    /// was read then may no longer be there.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// As [`manifest::find`].
+    pub async fn is_stale(&self) -> Result<bool, Error> {
+        let core = self.core();
+        let generation = match manifest::find(&core.storage, &core.partition).await? {
+            manifest::Finding::Found(found) => found.generation(),
+            manifest::Finding::Damaged(_) | manifest::Finding::Missing => 0,
+        };
+        Ok(core.read_only && generation != core.generation)
+    }
+
     /// The sections that exist.
     pub fn table(&self) -> &Table<D::Section> {
         &self.core().table
@@ -310,10 +336,15 @@ impl<D: Driver> Segmented<D> {
     /// # Errors
     /// As [`section`](Self::section); [`Fault::ReadOnly`], [`Fault::Unfinished`].
     pub async fn writable(&self, section: u64) -> Result<Arc<D::Section>, D::Error> {
-        self.enter().await?;
-        self.guard(section)?;
-        let open = self.core().section(section, true).await?;
-        open.ok_or_else(|| Fault::SectionOutOfRange { section }.into())
+        loop {
+            self.enter().await?;
+            self.guard(section)?;
+            let open = self.core().section(section, true).await?;
+            // A change that began while the section was being made may have removed it.
+            if self.core().ready.load(Ordering::Acquire) {
+                return open.ok_or_else(|| Fault::SectionOutOfRange { section }.into());
+            }
+        }
     }
 
     /// A section to be changed, if that needs no waiting and no opening.

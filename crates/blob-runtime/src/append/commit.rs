@@ -116,6 +116,24 @@ impl<L: Layout> Log<L> {
     }
 }
 
+impl<L: Layout> Log<L> {
+    /// Starts a job that runs `steps` alone on the blob. There is none under way.
+    pub(super) fn start_alone<F>(&self, state: &mut State<L>, steps: F) -> Job
+    where
+        F: FnOnce(Arc<dyn Blob>, u64, &mut L) -> BoxFuture<'static, Result<(), Error>>,
+    {
+        state.cutting = true;
+        let len = state.tail.len();
+        let steps = steps(Arc::clone(&self.0.blob), len, &mut state.layout);
+        let log = Arc::downgrade(&self.0);
+        let work = async move {
+            let result = steps.await;
+            finish(&log, result, |state, _, _| state.cutting = false)
+        };
+        install(state, work.boxed())
+    }
+}
+
 fn install<L>(state: &mut State<L>, work: BoxFuture<'static, Result<(), Error>>) -> Job {
     let job = work.shared();
     state.job = Some(job.clone());

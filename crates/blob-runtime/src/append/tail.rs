@@ -139,7 +139,7 @@ impl Tail {
         }
         self.filling.reserve(room);
         let start = self.filling.len();
-        let mut space = Space { buffer: &mut self.filling, start, keep: false };
+        let mut space = Space { buffer: &mut self.filling, start, durable: self.durable, keep: false };
         let result = fill(offset, &mut space);
         space.keep = true;
         result
@@ -242,10 +242,16 @@ impl Drop for Tail {
 pub struct Space<'a> {
     buffer: &'a mut Vec<u8>,
     start: usize,
+    durable: u64,
     keep: bool,
 }
 
 impl Space<'_> {
+    /// Logical bytes of the log that a sync has returned for, at this moment: the floor that an append may claim (I5).
+    pub fn durable(&self) -> u64 {
+        self.durable
+    }
+
     /// Appends bytes.
     pub fn put(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);

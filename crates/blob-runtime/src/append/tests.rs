@@ -59,6 +59,30 @@ fn an_append_is_memory_and_a_sync_is_one_call() {
     assert_eq!(script.calls().len(), 1, "nothing to do, nothing done");
 }
 
+/// A frame that claims a floor above the truth makes recovery take a torn tail for damage: what an append is told is
+/// durable is what a sync has returned for, and a cut lowers it.
+#[test]
+fn an_append_is_told_what_is_durable() {
+    let (script, log) = log(100);
+    script.answer_at_once();
+    let told = || {
+        log.append(1, |_, space| {
+            space.put(b"x");
+            space.durable()
+        })
+        .now_or_never()
+        .unwrap()
+        .unwrap()
+    };
+    assert_eq!((told(), told()), (0, 0));
+    block_on(log.flush()).unwrap();
+    assert_eq!(told(), 0, "written is not durable");
+    block_on(log.sync()).unwrap();
+    assert_eq!((told(), told()), (3, 3));
+    block_on(log.cut(1, |_| async { Ok(()) }.boxed())).unwrap();
+    assert_eq!(told(), 1);
+}
+
 #[test]
 fn reads_join_what_is_in_the_blob_with_what_is_in_memory() {
     let (script, log) = log(100);
@@ -349,6 +373,43 @@ fn a_cut_runs_its_steps_whenever_the_blob_may_hold_something() {
     assert!(log.is_empty());
     let error = block_on(log.cut(1, steps)).unwrap_err();
     assert!(matches!(error, Error::OutOfBounds { offset: 1, blob_len: 0, .. }), "{error:?}");
+}
+
+/// Zeros written ahead are cut off the file while an append comes: it waits, so that its write is not cut off too. A
+/// caller that is dropped leaves the job to the next one.
+#[test]
+fn what_runs_alone_keeps_appends_out() {
+    let resize = |blob: Arc<dyn Blob>, len: u64, _: &mut Plain| async move { blob.resize(len).await }.boxed();
+    let (script, log) = log(100);
+    put(&log, b"abc");
+    assert!(matches!(block_on(log.alone(resize)), Ok(false)), "something is only in memory");
+    script.answer_at_once();
+    block_on(log.sync()).unwrap();
+    let (script, log) = {
+        let again = Script::default();
+        let log = Log::new(again.blob(), Plain, Start { len: 3, durable: 3 }, config(100));
+        (again, log)
+    };
+    {
+        let mut alone = pin!(log.alone(resize));
+        assert!(poll(alone.as_mut()).is_pending());
+    }
+    let mut append = pin!(log.append(1, |offset, space| {
+        space.put(b"x");
+        offset
+    }));
+    assert!(poll(append.as_mut()).is_pending());
+    assert_eq!(script.calls(), [Call::Resize(3)]);
+    script.end(Ok(()));
+    assert!(matches!(poll(append.as_mut()), Poll::Ready(Ok(3))));
+    script.answer_at_once();
+    block_on(log.sync()).unwrap();
+    script.fail_next(eio(Operation::Resize));
+    let failed = block_on(log.alone(resize)).unwrap_err();
+    assert!(matches!(failed, Error::Io { operation: Operation::Resize, .. }), "{failed:?}");
+    assert!(matches!(block_on(log.alone(resize)), Ok(true)), "it has not poisoned");
+    put(&log, b"y");
+    block_on(log.sync()).unwrap();
 }
 
 #[test]

@@ -24,3 +24,48 @@ fn a_cut_is_kept_with_a_note_and_again_changes_nothing() {
     let note = r#"{"blob":"p/78","offset":4,"bytes":6,"copied":3,"reason":"a \"torn\" tail\u000a"}"#;
     assert_eq!(read(&names[1]), format!("{note}\n"));
 }
+
+/// The bytes are in quarantine, the cut has begun to write zeros over them, and the machine goes down. The next recovery
+/// sees zeros where frames were: it must not copy those over what was saved. Later in the blob's life another tail is cut
+/// off the same place: both are kept.
+#[test]
+fn an_interrupted_cut_does_not_spoil_what_was_saved() {
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+    let format = Format::new(Kind::VALUES, Want::Exactly(StoreId(1)));
+    let blob = block_on(storage.open("p", b"x", &format)).unwrap();
+    let write = |text: &'static [u8]| block_on(blob.write_at(0, vec![Bytes::from_static(text)])).unwrap();
+    let keep = || block_on(copy(&storage, &blob, 4, 10, 99, "torn")).unwrap();
+    write(b"0123456789");
+    assert_eq!(keep(), 6);
+    write(b"0123\0\06\089");
+    assert_eq!(keep(), 6);
+    write(b"0123abcdef");
+    assert_eq!(keep(), 6);
+    assert_eq!(keep(), 6);
+    let names = block_on(storage.scan("p-quarantine")).unwrap();
+    let kept: Vec<_> = names
+        .iter()
+        .map(|name| block_on(storage.open("p-quarantine", name, &Format::new(Kind::USER, Want::Exactly(StoreId(1))))))
+        .map(|blob| blob.unwrap())
+        .filter(|blob| blob.len() == 6)
+        .map(|blob| block_on(blob.read_at(0, 6)).unwrap())
+        .collect();
+    assert_eq!(kept, ["456789", "abcdef"]);
+    assert_eq!(names.len(), 4, "and a note for each");
+}
+
+/// Killed between the bytes and their note: what is there is no proof that all of it is, and it is copied again.
+#[test]
+fn a_copy_without_a_note_is_made_again() {
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+    let format = Format::new(Kind::VALUES, Want::Exactly(StoreId(1)));
+    let blob = block_on(storage.open("p", b"x", &format)).unwrap();
+    block_on(blob.write_at(0, vec![Bytes::from_static(b"0123456789")])).unwrap();
+    let name = [&b"x"[..], &4_u64.to_be_bytes(), &10_u64.to_be_bytes()].concat();
+    let half =
+        block_on(storage.open("p-quarantine", &name, &Format::new(Kind::USER, Want::Exactly(StoreId(1))))).unwrap();
+    block_on(half.write_at(0, vec![Bytes::from_static(b"4\0\0\0\0\0\0\0\0")])).unwrap();
+    assert_eq!(block_on(copy(&storage, &blob, 4, 10, 99, "torn")).unwrap(), 6);
+    assert_eq!(half.len(), 6);
+    assert_eq!(block_on(half.read_at(0, 6)).unwrap(), "456789");
+}

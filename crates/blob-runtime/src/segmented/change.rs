@@ -48,6 +48,10 @@ impl<D: Driver> Segmented<D> {
         self.guard(section)?;
         self.change(move |core| async move {
             let open = core.section(section, false).await?;
+            let _hold = match &open {
+                Some(open) => Some(core.driver.hold(open).await),
+                None => None,
+            };
             let len = match &open {
                 Some(open) => core.driver.len(open),
                 None if items > 0 => return Err(Fault::SectionOutOfRange { section }.into()),
@@ -59,13 +63,13 @@ impl<D: Driver> Segmented<D> {
             let mut later: Vec<u64> = core.table.sections();
             later.retain(|other| all_later && *other > section);
             later.reverse();
-            if items == len && later.is_empty() {
-                return Ok(());
-            }
             let target = match &open {
                 Some(open) => core.driver.target(section, open, items).await?,
                 None => Target { section, items: 0, values_offset: 0 },
             };
+            if items == len && later.is_empty() {
+                return Ok(());
+            }
             let intent = if all_later { Intent::Rewind(target) } else { Intent::RewindSection(target) };
             let manifest = core.manifest()?;
             core.settle(async { Ok(manifest.update(|state| state.intent = Some(intent)).await?) }.await)?;

@@ -76,9 +76,9 @@ impl<D: Driver> Segmented<D> {
     ) -> Result<(Self, Opening), D::Error> {
         let claim = if options.read_only { None } else { Some(storage.claim(partition).await?) };
         let mut opening = Opening { created: false, clean: false, resumed: None, manifest_faults: [None; 2] };
-        let (store, state, manifest) = loop {
+        let (store, state, manifest, generation) = loop {
             match read_manifest(&storage, partition, options, &mut opening).await? {
-                Read::There(store, state, manifest) => break (store, state, manifest),
+                Read::There(store, state, manifest, generation) => break (store, state, manifest, generation),
                 Read::Destroyed => destroy(&storage, partition).await?,
             }
         };
@@ -113,6 +113,7 @@ impl<D: Driver> Segmented<D> {
             pruned_to: AtomicU64::new(state.pruned_to),
             manifest,
             found: state,
+            generation,
             dirty: AtomicBool::new(!opening.clean),
             ready: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -126,6 +127,8 @@ impl<D: Driver> Segmented<D> {
                 core.remove_found(&gone).await?;
             } else {
                 core.recover(&sections, &gone, target, options.on_damage).await?;
+                // One that held nothing at all may have been removed.
+                sections = core.driver.list().await?;
                 opening.resumed = core.found.intent;
                 manifest.update(|state| state.intent = None).await?;
             }
@@ -167,7 +170,7 @@ impl<D: Driver> Core<D> {
 }
 
 enum Read {
-    There(StoreId, State, Option<Manifest>),
+    There(StoreId, State, Option<Manifest>, u64),
     Destroyed,
 }
 
@@ -190,7 +193,7 @@ async fn read_manifest(
             (None, Some(name)) => Err(no_manifest(partition, &name)?),
             (None, None) => {
                 opening.created = true;
-                Ok(Read::There(StoreId(0), State { condition: Condition::Clean, ..State::default() }, None))
+                Ok(Read::There(StoreId(0), State { condition: Condition::Clean, ..State::default() }, None, 0))
             }
         };
     }
@@ -201,7 +204,8 @@ async fn read_manifest(
             None => Manifest::create(storage, partition, store, state.clone()).await?,
         };
         opening.created = true;
-        return Ok(Read::There(store, state, Some(manifest)));
+        let generation = manifest.generation();
+        return Ok(Read::There(store, state, Some(manifest), generation));
     };
     // Sections and no manifest that verifies: that is damage, never a store that is new.
     if options.on_damage == OnDamage::Refuse {
@@ -216,20 +220,22 @@ async fn read_manifest(
         Some(damaged) => damaged.replace(store, state.clone()).await?,
         None => Manifest::create(storage, partition, store, state.clone()).await?,
     };
-    Ok(Read::There(store, state, Some(manifest)))
+    let generation = manifest.generation();
+    Ok(Read::There(store, state, Some(manifest), generation))
 }
 
 async fn settle(found: Found, options: &Options, opening: &mut Opening) -> Result<Read, Error> {
     opening.manifest_faults = found.faults();
     let (store, state) = (found.store(), found.state().clone());
+    let generation = found.generation();
     if options.read_only {
-        return Ok(Read::There(store, state, None));
+        return Ok(Read::There(store, state, None, generation));
     }
     let manifest = found.settle().await?;
     if state.intent == Some(Intent::Destroy) {
         return Ok(Read::Destroyed);
     }
-    Ok(Read::There(store, state, Some(manifest)))
+    Ok(Read::There(store, state, Some(manifest), generation))
 }
 
 /// Removes what a `destroy` has left: the sections first, the manifest last.

@@ -1,0 +1,250 @@
+//! Values to payloads and back: encoded, compressed where that makes them smaller, with a checksum; all of it outside
+//! every lock.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use blob_runtime::codec::Value;
+use bytes::Bytes;
+use zstd::bulk::{Compressor, Decompressor};
+
+use crate::error::Error;
+use crate::frame::{Flags, FrameHeader};
+
+#[cfg(test)]
+mod tests;
+
+/// Whether and how payloads are compressed. A store opens with any setting: each frame says for itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// As they are.
+    #[default]
+    None,
+    /// With zstd at this level, where it makes the payload smaller.
+    Zstd {
+        /// The level, as in [`zstd::compression_level_range`]; 0 is zstd's default.
+        level: i32,
+    },
+}
+
+/// Contexts and buffers kept for the next value, each kind at most.
+const MAX_KEPT: usize = 16;
+/// A buffer that has grown larger is not kept, in bytes.
+const MAX_KEPT_BUFFER_BYTES: usize = 1 << 20;
+
+/// Turns values into payloads and back. Contexts and buffers are used again.
+pub struct Packer {
+    compression: Compression,
+    max_value_bytes: u32,
+    compressors: Mutex<Vec<Compressor<'static>>>,
+    decompressors: Mutex<Vec<Decompressor<'static>>>,
+    buffers: Mutex<Vec<Vec<u8>>>,
+}
+
+/// A value ready to be appended: its payload, and what the frame's header says about it.
+#[derive(Debug)]
+pub struct Packed<'a> {
+    payload: Payload<'a>,
+    raw_bytes: u32,
+    stored_bytes: u32,
+    zstd: bool,
+    crc: u32,
+}
+
+enum Payload<'a> {
+    Borrowed(&'a [u8]),
+    Shared(Bytes),
+    /// Goes back to its packer.
+    Pooled(Vec<u8>, &'a Packer),
+}
+
+impl Packer {
+    /// A packer that takes and gives values of at most `max_value_bytes`.
+    pub fn new(compression: Compression, max_value_bytes: u32) -> Self {
+        Self {
+            compression,
+            max_value_bytes,
+            compressors: Mutex::default(),
+            decompressors: Mutex::default(),
+            buffers: Mutex::default(),
+        }
+    }
+
+    /// The limit of a value in bytes.
+    pub fn max_value_bytes(&self) -> u32 {
+        self.max_value_bytes
+    }
+
+    /// Packs bytes.
+    ///
+    /// # Errors
+    /// [`Error::ValueTooLarge`], [`Error::Encode`].
+    pub fn pack<'a>(&'a self, bytes: &'a [u8]) -> Result<Packed<'a>, Error> {
+        self.finish(Payload::Borrowed(bytes))
+    }
+
+    /// Encodes a value and packs it. A value that has its encoding at hand is not copied.
+    ///
+    /// # Errors
+    /// [`Error::ValueTooLarge`]; [`Error::Encode`] when the encoding is not as long as the value says.
+    pub fn pack_value<'a, V: Value>(&'a self, value: &V) -> Result<Packed<'a>, Error> {
+        let len = value.encoded_len();
+        self.check_len(len as u64)?;
+        if let Some(bytes) = value.as_bytes() {
+            return self.finish(Payload::Shared(bytes));
+        }
+        let mut buffer = take(&self.buffers).unwrap_or_default();
+        buffer.reserve(len);
+        value.encode(&mut buffer);
+        let payload = Payload::Pooled(buffer, self);
+        let found = payload.as_slice().len();
+        if found != len {
+            return Err(Error::Encode { reason: format!("it says {len} bytes and encodes to {found}") });
+        }
+        self.finish(payload)
+    }
+
+    fn finish<'a>(&'a self, payload: Payload<'a>) -> Result<Packed<'a>, Error> {
+        let raw_bytes = self.check_len(payload.as_slice().len() as u64)?;
+        let (payload, zstd) = match self.compression {
+            Compression::Zstd { level } if raw_bytes > 0 => match self.compress(payload.as_slice(), level)? {
+                Some(smaller) => (Payload::Pooled(smaller, self), true),
+                None => (payload, false),
+            },
+            _ => (payload, false),
+        };
+        let stored = payload.as_slice();
+        // Stored is never longer than raw, which was checked.
+        let stored_bytes = u32::try_from(stored.len()).unwrap_or(u32::MAX);
+        let crc = crc32fast::hash(stored);
+        Ok(Packed { payload, raw_bytes, stored_bytes, zstd, crc })
+    }
+
+    fn check_len(&self, len: u64) -> Result<u32, Error> {
+        let max = self.max_value_bytes;
+        u32::try_from(len).ok().filter(|len| *len <= max).ok_or(Error::ValueTooLarge { len, max: max.into() })
+    }
+
+    /// The compressed bytes when they are fewer.
+    fn compress(&self, raw: &[u8], level: i32) -> Result<Option<Vec<u8>>, Error> {
+        let failed = |error: std::io::Error| Error::Encode { reason: error.to_string() };
+        let mut context = match take(&self.compressors) {
+            Some(context) => context,
+            None => Compressor::new(level).map_err(failed)?,
+        };
+        let mut buffer = take(&self.buffers).unwrap_or_default();
+        buffer.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        let result = context.compress_to_buffer(raw, &mut buffer).map_err(failed);
+        give(&self.compressors, context);
+        if result? < raw.len() {
+            return Ok(Some(buffer));
+        }
+        self.give_buffer(buffer);
+        Ok(None)
+    }
+
+    /// The value's encoding from a stored payload whose checksum was verified.
+    ///
+    /// # Errors
+    /// [`Error::ValueTooLarge`], before anything is allocated; `Err(None)` when the payload does not decompress to
+    /// exactly the size the header says.
+    pub(crate) fn unpack(&self, header: &FrameHeader, payload: Bytes) -> Result<Bytes, Option<Error>> {
+        if header.raw_bytes > self.max_value_bytes {
+            let (len, max) = (header.raw_bytes.into(), self.max_value_bytes.into());
+            return Err(Some(Error::ValueTooLarge { len, max }));
+        }
+        if !header.flags.has(Flags::ZSTD) {
+            return Ok(payload);
+        }
+        let raw_bytes = usize::try_from(header.raw_bytes).map_err(|_| None)?;
+        let mut context = take(&self.decompressors).unwrap_or_default();
+        let mut raw = vec![0; raw_bytes];
+        let result = context.decompress_to_buffer(&payload, &mut raw[..]);
+        give(&self.decompressors, context);
+        match result {
+            Ok(len) if len == raw_bytes => Ok(raw.into()),
+            _ => Err(None),
+        }
+    }
+
+    fn give_buffer(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= MAX_KEPT_BUFFER_BYTES {
+            buffer.clear();
+            give(&self.buffers, buffer);
+        }
+    }
+}
+
+impl Packed<'_> {
+    /// The payload as it is stored.
+    pub fn payload(&self) -> &[u8] {
+        self.payload.as_slice()
+    }
+
+    /// Size of the payload as it is stored, in bytes.
+    pub fn stored_bytes(&self) -> u32 {
+        self.stored_bytes
+    }
+
+    /// The header of its frame at this place.
+    pub(crate) fn header(&self, tag_bytes: u16, position: u64, floor: u64, continues: bool) -> FrameHeader {
+        FrameHeader {
+            flags: Flags::default().with(Flags::ZSTD, self.zstd).with(Flags::CONTINUES, continues),
+            tag_bytes,
+            stored_bytes: self.stored_bytes,
+            raw_bytes: self.raw_bytes,
+            position,
+            floor,
+            payload_crc: self.crc,
+        }
+    }
+}
+
+impl Payload<'_> {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+            Self::Pooled(bytes, _) => bytes,
+        }
+    }
+}
+
+impl Drop for Payload<'_> {
+    fn drop(&mut self) {
+        if let Self::Pooled(bytes, packer) = self {
+            packer.give_buffer(std::mem::take(bytes));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn take<T>(kept: &Mutex<Vec<T>>) -> Option<T> {
+    lock(kept).pop()
+}
+
+fn give<T>(kept: &Mutex<Vec<T>>, one: T) {
+    let mut kept = lock(kept);
+    if kept.len() < MAX_KEPT {
+        kept.push(one);
+    }
+}
+
+impl fmt::Debug for Payload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.as_slice().len())
+    }
+}
+
+impl fmt::Debug for Packer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Packer")
+            .field("compression", &self.compression)
+            .field("max_value_bytes", &self.max_value_bytes)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,586 @@
+//! A glob of values as bytes.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use blob_runtime::segmented::Segmented;
+use blob_runtime::{Error as StorageError, Storage, StoreId, quarantine};
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, stream};
+
+use crate::compress::{Packed, Packer};
+use crate::config::Config;
+use crate::driver::Sections;
+use crate::error::Error;
+use crate::location::{Appended, Cursor, Location};
+use crate::report::RecoveryReport;
+use crate::scan::RawScan;
+use crate::section::{Expect, Frame, Put, Section, TagFn};
+
+/// How many sections are synced side by side.
+const SYNC_CONCURRENCY: usize = 16;
+/// Neighbouring frames are read together up to this size, in bytes.
+const RUN_BYTES: u64 = 256 << 10;
+
+/// A segmented log of values as bytes, for tools and for whoever has no type for them. Cheap to clone; clones share
+/// everything. [`Glob`](crate::Glob) is its typed face.
+///
+/// Dropping the last clone without [`close`](Self::close) flushes nothing: it is a crash.
+#[derive(Clone)]
+pub struct RawGlob {
+    store: Segmented<Sections>,
+    packer: Arc<Packer>,
+    report: Arc<RecoveryReport>,
+    /// Sections that newer ones have followed, to be sealed when they rest.
+    idle: Arc<Mutex<Idle>>,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    /// The section that was appended to last.
+    current: Option<u64>,
+    resting: Vec<u64>,
+}
+
+/// What [`RawGlob::recover`] has found sound.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// Behind the last sound frame of an unbroken row from the boundary on.
+    pub end: Cursor,
+    /// What is wrong with the next one; `None` when the row reaches the section's end.
+    pub damage: Option<Error>,
+}
+
+impl RawGlob {
+    /// Opens the glob, making it when there is none. After an unclean stop every section is recovered before this
+    /// returns, and what it shows is durable.
+    ///
+    /// Cancel safety: dropped, it may be called again.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::FormatMismatch`], [`Error::InvalidConfig`]; [`Error::Corrupt`] with
+    /// [`OnDamage::Refuse`](crate::OnDamage::Refuse): damage, and nothing was changed; [`Error::Storage`].
+    pub async fn open<C>(storage: Arc<dyn Storage>, config: Config<C>) -> Result<Self, Error> {
+        config.check()?;
+        // Its quarantine has a name too.
+        blob_runtime::check_partition(&quarantine::partition_of(&config.partition))?;
+        let settings = config.settings();
+        let packer = Arc::clone(&settings.packer);
+        let (partition, options) = (config.partition, config.options);
+        let driver = |store| {
+            let (tag_bytes, quarantine_bytes) = (config.tag_bytes, config.quarantine_bytes);
+            Sections::new(Arc::clone(&storage), store, &partition, tag_bytes, settings, quarantine_bytes)
+        };
+        let (store, opening) = Segmented::open(Arc::clone(&storage), &partition, &options, driver).await?;
+        let report = Arc::new(RecoveryReport { opening, sections: store.driver().opened() });
+        Ok(Self { store, packer, report, idle: Arc::default() })
+    }
+
+    /// What the open has found and done.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// The store's id, which every blob of it bears.
+    pub fn store_id(&self) -> StoreId {
+        self.store.store()
+    }
+
+    /// Packs values as this store does, for [`append_packed`](Self::append_packed).
+    pub fn packer(&self) -> &Packer {
+        &self.packer
+    }
+
+    /// Appends a value. No I/O unless a buffer is full; durable with the next [`sync`](Self::sync).
+    ///
+    /// Cancel safety: dropped, it has appended nothing; it appends in its last poll.
+    ///
+    /// # Errors
+    /// [`Error::ValueTooLarge`], [`Error::Pruned`], [`Error::Closed`], [`Error::ReadOnly`], [`Error::Poisoned`];
+    /// [`Error::TagSize`] in a store with tags; the error of the last write when that failed and the buffers are full.
+    /// Nothing was appended then.
+    pub async fn append(&self, section: u64, value: &[u8]) -> Result<Appended, Error> {
+        self.append_tagged(section, value, |_, _, _| {}).await
+    }
+
+    /// [`append`](Self::append) with a tag: `tag` gets the value's position and location, and puts the store's tag size
+    /// of bytes. It runs under the section's lock, so it does nothing else.
+    ///
+    /// Cancel safety and errors: as [`append`](Self::append).
+    pub async fn append_tagged(
+        &self,
+        section: u64,
+        value: &[u8],
+        tag: impl FnOnce(u64, Location, &mut BytesMut) + Send,
+    ) -> Result<Appended, Error> {
+        let packed = self.packer.pack(value)?;
+        self.append_packed(section, &packed, tag).await
+    }
+
+    /// [`append_tagged`](Self::append_tagged) of a value that was packed before.
+    ///
+    /// Cancel safety and errors: as [`append`](Self::append).
+    pub async fn append_packed(
+        &self,
+        section: u64,
+        value: &Packed<'_>,
+        tag: impl FnOnce(u64, Location, &mut BytesMut) + Send,
+    ) -> Result<Appended, Error> {
+        let mut tag = Some(tag);
+        let mut tag = |_: usize, position: u64, location: Location, buf: &mut BytesMut| {
+            if let Some(tag) = tag.take() {
+                tag(position, location, buf);
+            }
+        };
+        Ok(self.put(section, std::slice::from_ref(value), &mut tag).await?.1)
+    }
+
+    /// Appends values that are recovered all or not at all. They are held in memory together until they are written.
+    ///
+    /// Cancel safety and errors: as [`append`](Self::append).
+    pub async fn append_batch(&self, section: u64, values: &[impl AsRef<[u8]> + Sync]) -> Result<Vec<Appended>, Error> {
+        let mut packed = Vec::with_capacity(values.len());
+        for value in values {
+            packed.push(self.packer.pack(value.as_ref())?);
+        }
+        self.append_batch_packed(section, &packed, |_, _, _, _| {}).await
+    }
+
+    /// [`append_batch`](Self::append_batch) of values that were packed before, with tags; `tag` also gets the value's
+    /// number in the batch.
+    ///
+    /// Cancel safety and errors: as [`append`](Self::append).
+    pub async fn append_batch_packed(
+        &self,
+        section: u64,
+        values: &[Packed<'_>],
+        mut tag: impl FnMut(usize, u64, Location, &mut BytesMut) + Send,
+    ) -> Result<Vec<Appended>, Error> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (open, first) = self.put(section, values, &mut tag).await?;
+        Ok(open.each(first, values))
+    }
+
+    async fn put(
+        &self,
+        section: u64,
+        values: &[Packed<'_>],
+        tag: &mut TagFn<'_>,
+    ) -> Result<(Arc<Section>, Appended), Error> {
+        loop {
+            let open = match self.store.try_writable(section) {
+                Some(open) => open,
+                None => self.writable(section).await?,
+            };
+            match open.put(values, tag).await? {
+                Put::Done(first) => return Ok((open, first)),
+                // A change of structure is under way: it is driven to its end, and may have removed the section.
+                Put::Held | Put::Busy => self.store.enter().await?,
+            }
+        }
+    }
+
+    async fn writable(&self, section: u64) -> Result<Arc<Section>, Error> {
+        let is_new = !self.store.table().contains(section);
+        let open = self.store.writable(section).await?;
+        if is_new {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = idle.current.replace(section);
+            idle.resting.extend(before.filter(|before| *before != section));
+        }
+        Ok(open)
+    }
+
+    /// The value at a location, every part of its frame verified.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLocation`], [`Error::ChecksumMismatch`], [`Error::ValueTooLarge`],
+    /// [`Error::SectionOutOfRange`], [`Error::Pruned`], [`Error::Closed`], [`Error::Storage`]; [`Error::Stale`] in a
+    /// read-only store that a writer has changed since.
+    pub async fn get(&self, section: u64, location: Location) -> Result<Bytes, Error> {
+        Ok(self.get_frame(section, location, Expect::ANY).await?.value)
+    }
+
+    /// The whole frame at a location, which must be as expected.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); [`Error::PositionMismatch`], [`Error::TagMismatch`].
+    pub async fn get_frame(&self, section: u64, location: Location, expect: Expect<'_>) -> Result<Frame, Error> {
+        let open = self.store.existing(section).await?;
+        match open.read(location, expect).await {
+            Err(error) => Err(self.explain(&open, error).await),
+            frame => frame,
+        }
+    }
+
+    /// [`get`](Self::get) that does not block: `None` when it would need the disk, or the section is not open yet.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn try_get(&self, section: u64, location: Location) -> Option<Result<Bytes, Error>> {
+        self.try_get_frame(section, location).map(|frame| frame.map(|frame| frame.value))
+    }
+
+    pub(crate) fn try_get_frame(&self, section: u64, location: Location) -> Option<Result<Frame, Error>> {
+        if let Err(fault) = self.store.guard(section) {
+            return Some(Err(fault.into()));
+        }
+        let table = self.store.table();
+        match table.get(section) {
+            Some(open) => open.try_read(location, Expect::ANY),
+            None if table.contains(section) => None,
+            None => Some(Err(Error::SectionOutOfRange { section })),
+        }
+    }
+
+    /// The values at many locations, in the order asked for. Frames that lie one behind the other are read together.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), for the first that fails.
+    pub async fn get_many(&self, section: u64, locations: &[Location]) -> Result<Vec<Bytes>, Error> {
+        Ok(self.get_frames(section, locations).await?.into_iter().map(|frame| frame.value).collect())
+    }
+
+    pub(crate) async fn get_frames(&self, section: u64, locations: &[Location]) -> Result<Vec<Frame>, Error> {
+        let open = self.store.existing(section).await?;
+        let mut frames = Vec::with_capacity(locations.len());
+        let mut rest = locations;
+        while let Some(first) = rest.first() {
+            let run = run_of(rest, first.offset);
+            let (together, behind) = rest.split_at(run);
+            match open.read_run(together).await {
+                Ok(read) => frames.extend(read),
+                Err(error) => return Err(self.explain(&open, error).await),
+            }
+            rest = behind;
+        }
+        Ok(frames)
+    }
+
+    /// What a failed read amounts to.
+    async fn explain(&self, open: &Section, error: Error) -> Error {
+        if let Err(fault) = self.store.guard(open.number()) {
+            return fault.into();
+        }
+        let removed = matches!(error.storage(), Some(StorageError::Removed { .. } | StorageError::NotFound { .. }));
+        if !self.store.is_read_only() {
+            return if removed { Error::SectionOutOfRange { section: open.number() } } else { error };
+        }
+        let wrong = removed || !matches!(error, Error::Storage { .. } | Error::Closed);
+        match self.store.is_stale().await {
+            Ok(true) if wrong => Error::Stale { section: open.number(), source: Arc::new(error) },
+            _ => error,
+        }
+    }
+
+    /// The frames of a section from a boundary on, in order, by large reads, without looking anything up. It ends at the
+    /// length the section has when it is reached, shows what is only in memory too, and flushes nothing. After an error
+    /// it is over; when the section is cut or pruned under it that is one [`Error::Rewound`] or [`Error::Pruned`].
+    pub fn scan(&self, section: u64, from: Cursor) -> RawScan {
+        RawScan::new(self.clone(), section, from)
+    }
+
+    /// Verifies all frames of a section from a boundary on, payloads too, and tells how far they are sound. Changes
+    /// nothing.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// [`Error::SectionOutOfRange`], [`Error::Pruned`], [`Error::Closed`]; [`Error::Storage`]: a read has failed, and
+    /// nothing is known.
+    pub async fn recover(&self, section: u64, from: Cursor) -> Result<Recovered, Error> {
+        let mut scan = self.scan(section, from);
+        let mut end = from;
+        loop {
+            match scan.next().await {
+                None => return Ok(Recovered { end: scan.at(), damage: None }),
+                Some(Ok(frame)) => end = frame.next(),
+                Some(Err(damage @ (Error::ChecksumMismatch { .. } | Error::Corrupt { .. }))) => {
+                    return Ok(Recovered { end, damage: Some(damage) });
+                }
+                Some(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Makes a section's values durable, with at most one sync of its file for all who ask at the same time.
+    ///
+    /// Cancel safety: a sync that has begun runs to its end.
+    ///
+    /// # Errors
+    /// [`Error::SectionOutOfRange`]; [`Error::Storage`] after a failed write: its bytes stay in memory, and the next sync
+    /// tries again; [`Error::Poisoned`] after a failed sync, until [`reopen_section`](Self::reopen_section).
+    pub async fn sync(&self, section: u64) -> Result<(), Error> {
+        let open = self.store.existing(section).await?;
+        self.sync_open(&open).await?;
+        self.seal_one().await;
+        Ok(())
+    }
+
+    async fn sync_open(&self, open: &Section) -> Result<(), Error> {
+        if self.store.is_read_only() {
+            return Err(Error::ReadOnly);
+        }
+        if open.is_durable() {
+            return Ok(());
+        }
+        // Not beside a change that has failed: what it has decided would undo what is acknowledged here.
+        self.store.enter().await?;
+        match open.sync().await {
+            Err(error) if matches!(error.storage(), Some(StorageError::Removed { .. })) => {
+                self.store.guard(open.number())?;
+                Err(Error::SectionOutOfRange { section: open.number() })
+            }
+            result => result,
+        }
+    }
+
+    /// Makes all values durable, up to 16 sections side by side.
+    ///
+    /// Cancel safety: a sync that has begun runs to its end.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync), the first failure; the other sections are synced all the same.
+    pub async fn sync_all(&self) -> Result<(), Error> {
+        if self.store.is_read_only() {
+            return Err(Error::ReadOnly);
+        }
+        self.store.enter().await?;
+        let dirty = self.store.table().open().into_iter().filter(|(_, open)| !open.is_durable());
+        let syncs = stream::iter(dirty).map(|(_, open)| async move { self.sync_open(&open).await });
+        let results: Vec<_> = syncs.buffer_unordered(SYNC_CONCURRENCY).collect().await;
+        results.into_iter().collect()
+    }
+
+    /// Writes what was appended to a section by now, without a sync.
+    ///
+    /// Cancel safety: a write that has begun runs to its end.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync).
+    pub async fn flush(&self, section: u64) -> Result<(), Error> {
+        let open = self.store.existing(section).await?;
+        self.store.enter().await?;
+        open.flush().await
+    }
+
+    /// Waits until the value at a location is durable, without starting a sync.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLocation`] when the section is shorter, or is cut to be; [`Error::Poisoned`].
+    pub async fn wait_durable(&self, section: u64, location: Location) -> Result<(), Error> {
+        let invalid = |reason| Error::InvalidLocation { section, location, reason };
+        let end = location.end().ok_or_else(|| invalid("no blob is that long"))?;
+        let open = self.store.existing(section).await?;
+        open.wait_durable(end).await.map_err(|error| match error.storage() {
+            Some(StorageError::OutOfBounds { .. }) => invalid("it ends behind the last frame"),
+            _ => error,
+        })
+    }
+
+    /// Seals sections that newer ones have followed and that are durable: work that is otherwise done by the syncs of
+    /// other sections, one at a time. A seal lets recovery pass the section by.
+    ///
+    /// Cancel safety: safe; a seal that has begun runs to its end with the next change of its section.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync).
+    pub async fn maintain(&self) -> Result<(), Error> {
+        while let Some(section) = self.next_idle() {
+            if let Some(open) = self.store.table().get(section) {
+                self.store.enter().await?;
+                open.seal().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals one section that rests; its failure is its own, and shows at its next use.
+    async fn seal_one(&self) {
+        let Some(section) = self.next_idle() else { return };
+        let Some(open) = self.store.table().get(section) else { return };
+        if self.store.enter().await.is_ok()
+            && let Err(error) = open.seal().await
+        {
+            tracing::warn!(section, %error, "a section that rests could not be sealed");
+        }
+    }
+
+    /// A section that rests: durable, and not the newest any more.
+    fn next_idle(&self) -> Option<u64> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.store.table();
+        let rests = |section: &u64| table.get(*section).is_none_or(|open| open.is_durable());
+        let at = idle.resting.iter().position(rests)?;
+        Some(idle.resting.swap_remove(at))
+    }
+
+    /// Items of a section, with those only in memory.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// [`Error::SectionOutOfRange`], [`Error::Pruned`], [`Error::Closed`]; what opening the section answers.
+    pub async fn len(&self, section: u64) -> Result<u64, Error> {
+        Ok(self.store.existing(section).await?.len())
+    }
+
+    /// Items of a section that are known to be durable.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// As [`len`](Self::len).
+    pub async fn durable_len(&self, section: u64) -> Result<u64, Error> {
+        Ok(self.store.existing(section).await?.durable_len())
+    }
+
+    /// Bytes of a section's frames, with those only in memory.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// As [`len`](Self::len).
+    pub async fn bytes(&self, section: u64) -> Result<u64, Error> {
+        Ok(self.store.existing(section).await?.bytes())
+    }
+
+    /// Where the frame of an item begins, a place to scan from; for the number behind the last item, the end. Looks at
+    /// the headers from the nearest known boundary on: a location that was kept is cheaper.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// [`Error::ItemOutOfRange`]; as [`get`](Self::get).
+    pub async fn locate(&self, section: u64, position: u64) -> Result<Cursor, Error> {
+        self.store.existing(section).await?.locate(position).await
+    }
+
+    /// Removes all sections below `min`, section by section; none of them can be used again, also after a restart.
+    /// Whether any was there.
+    ///
+    /// Cancel safety: a prune that has begun runs to its end, at the latest with the next change.
+    ///
+    /// # Errors
+    /// [`Error::Storage`], [`Error::Poisoned`]: the next open carries it on.
+    #[doc(alias = "purge")]
+    #[doc(alias = "watermark")]
+    pub async fn prune(&self, min: u64) -> Result<bool, Error> {
+        self.store.prune(min).await
+    }
+
+    /// Cuts a section to its first `len` items and removes all later sections, atomically and durably.
+    ///
+    /// Cancel safety: a rewind that has begun runs to its end, at the latest with the next change.
+    ///
+    /// # Errors
+    /// [`Error::SectionOutOfRange`] (a section that does not exist can only be rewound to 0), [`Error::ItemOutOfRange`],
+    /// [`Error::Pruned`]: nothing was changed. Behind its decision any failure lets nothing more be changed
+    /// ([`Error::Unfinished`]) until the next open carries it on.
+    #[doc(alias = "truncate")]
+    pub async fn rewind(&self, section: u64, len: u64) -> Result<(), Error> {
+        self.store.rewind(section, len, true).await
+    }
+
+    /// Cuts a section to its first `len` items, atomically and durably; the others stay.
+    ///
+    /// Cancel safety and errors: as [`rewind`](Self::rewind).
+    pub async fn rewind_section(&self, section: u64, len: u64) -> Result<(), Error> {
+        self.store.rewind(section, len, false).await
+    }
+
+    /// Removes a section, durably. Whether it was there.
+    ///
+    /// Cancel safety: a removal that has begun runs to its end, at the latest with the next change.
+    ///
+    /// # Errors
+    /// As [`prune`](Self::prune).
+    pub async fn remove_section(&self, section: u64) -> Result<bool, Error> {
+        self.store.remove_section(section).await
+    }
+
+    /// The sections that exist, ascending.
+    #[doc(alias = "segments")]
+    pub fn sections(&self) -> Vec<u64> {
+        self.store.table().sections()
+    }
+
+    /// The oldest section.
+    pub fn oldest_section(&self) -> Option<u64> {
+        self.store.table().oldest()
+    }
+
+    /// The newest section.
+    pub fn newest_section(&self) -> Option<u64> {
+        self.store.table().newest()
+    }
+
+    /// Opens a section anew after a failed sync, as an open after an unclean stop would: what it shows then is durable.
+    /// Nothing when the section has not failed.
+    ///
+    /// Cancel safety: dropped, it may be called again.
+    ///
+    /// # Errors
+    /// [`Error::SectionOutOfRange`]; damage; [`Error::Storage`].
+    pub async fn reopen_section(&self, section: u64) -> Result<(), Error> {
+        self.store.guard(section)?;
+        if self.store.table().get(section).is_some_and(|open| open.poison_cause().is_none()) {
+            return Ok(());
+        }
+        self.store.reopen_section(section).await
+    }
+
+    /// Makes everything durable, seals, and leaves a note that all is in order: the next open is instant. Afterwards
+    /// every clone answers [`Error::Closed`]. Again: nothing.
+    ///
+    /// Cancel safety: a close that has begun runs to its end with the next call.
+    ///
+    /// # Errors
+    /// The first failure; the glob is closed all the same, and the next open recovers.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.store.close().await
+    }
+
+    /// Removes the glob, atomically; what is in quarantine stays. Afterwards every clone answers [`Error::Closed`].
+    ///
+    /// Cancel safety: once begun it runs to its end with the next open.
+    ///
+    /// # Errors
+    /// [`Error::Storage`], [`Error::Poisoned`]: then the next open carries it on.
+    pub async fn destroy(&self) -> Result<(), Error> {
+        self.store.destroy().await
+    }
+
+    pub(crate) fn store(&self) -> &Segmented<Sections> {
+        &self.store
+    }
+}
+
+/// How many of the locations lie one behind the other, from `offset` on, within one read.
+fn run_of(locations: &[Location], offset: u64) -> usize {
+    let mut end = Some(offset);
+    let mut bytes = 0_u64;
+    let together = locations.iter().take_while(|location| {
+        bytes = bytes.saturating_add(location.size.into());
+        let next = end == Some(location.offset) && bytes <= RUN_BYTES;
+        end = location.end();
+        next
+    });
+    together.count().max(1)
+}
+
+impl fmt::Debug for RawGlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawGlob").field("store", &self.store).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,113 @@
+//! Carrying out a plan: the whole order of durable steps of a section's recovery.
+
+use std::sync::Arc;
+
+use blob_runtime::{Blob, Storage, quarantine};
+use bytes::Bytes;
+
+use super::plan::{Case, Plan};
+use crate::error::Error;
+use crate::frame::{FrameHeader, Place};
+use crate::location::Cursor;
+use crate::section::{Resume, write_zeros};
+use crate::window::CHUNK_BYTES;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done {
+    /// Where the section goes on; `None` when the blob is to be removed, which is the caller's.
+    pub resume: Option<Resume>,
+    /// Bytes copied to quarantine.
+    pub quarantined_bytes: u64,
+}
+
+/// Carries out a plan, each step durable before the next:
+///
+/// 1. What goes is copied to quarantine, where the plan says so; at most `quarantine_limit` bytes of it.
+/// 2. The header where nothing proves it, and everything kept above the proven floor, is written again with the same
+///    bytes: after a failed sync in an earlier life the cache of the operating system may show bytes that are not on the
+///    disk, and a sync alone would say Ok (P9). What goes is overwritten with zeros (I4). Sync.
+/// 3. The file is cut to what is kept. Sync.
+/// 4. A seal, unless one is last already: its floor proves all before it. Sync.
+///
+/// Cancel safety: dropped, it is done again by the next recovery, with the same outcome (P5).
+///
+/// # Errors
+/// [`Error::Storage`], [`Error::Poisoned`]: the section must not be opened then. [`Error::Corrupt`] when the blob ends
+/// before the boundary the survey began at: nothing was changed, and a survey from the start says what is there.
+pub async fn carry_out(
+    storage: &Arc<dyn Storage>,
+    blob: &Arc<dyn Blob>,
+    plan: &Plan,
+    quarantine_limit: u64,
+) -> Result<Done, Error> {
+    if plan.end.offset > blob.len() {
+        return Err(Error::Corrupt {
+            blob: blob.id().clone(),
+            offset: blob.len(),
+            expected: format!("frames up to {}", plan.end),
+            found: "the end of the file".into(),
+        });
+    }
+    let mut quarantined_bytes = 0;
+    if plan.quarantine {
+        let (from, to) = (plan.cut.start, plan.cut.end);
+        quarantined_bytes = quarantine::copy(storage, blob, from, to, quarantine_limit, &reason(plan)).await?;
+    }
+    if plan.remove {
+        return Ok(Done { resume: None, quarantined_bytes });
+    }
+    if plan.rewrite_header {
+        blob.write_header().await?;
+    }
+    rewrite(blob.as_ref(), plan.proven, plan.end.offset).await?;
+    if !plan.cut.is_empty() {
+        write_zeros(blob.as_ref(), plan.cut.start).await?;
+    }
+    blob.sync().await?;
+    if !plan.cut.is_empty() {
+        blob.resize(plan.end.offset).await?;
+        blob.sync().await?;
+    }
+    let mut end = plan.end;
+    if plan.seal {
+        end = seal(blob.as_ref(), end).await?;
+    }
+    let resume = Resume { end, durable: end.offset, sealed: true, readable: end.offset };
+    Ok(Done { resume: Some(resume), quarantined_bytes })
+}
+
+/// In words, for notes and reports.
+pub(crate) fn reason(plan: &Plan) -> String {
+    match (&plan.damage, plan.case) {
+        (Some(damage), _) => {
+            let (expected, found) = damage.describe();
+            format!("damaged: expected {expected}; found {found}")
+        }
+        (None, Case::Nothing) => "no frame of this section".into(),
+        (None, Case::TornTail) => "torn tail".into(),
+        (None, _) => "behind the end of the frames".into(),
+    }
+}
+
+/// Writes `from..to` again with the bytes that are there.
+async fn rewrite(blob: &dyn Blob, from: u64, to: u64) -> Result<(), Error> {
+    let mut at = from;
+    while at < to {
+        let bytes =
+            blob.read_at(at, usize::try_from(to - at).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES))).await?;
+        let read = bytes.len() as u64;
+        blob.write_at(at, vec![bytes]).await?;
+        at += read;
+    }
+    Ok(())
+}
+
+/// Writes a seal behind what is durable; answers the boundary behind it.
+async fn seal(blob: &dyn Blob, end: Cursor) -> Result<Cursor, Error> {
+    let place = Place { binding: blob.header().binding(blob.id().name()), offset: end.offset };
+    let header = FrameHeader::seal(end.offset, end.position);
+    let bytes = Bytes::from(header.encode_head(place, &[]));
+    blob.write_at_sync(end.offset, vec![bytes]).await?;
+    Ok(Cursor { offset: end.offset.saturating_add(header.size()), ..end })
+}
