@@ -52,7 +52,7 @@ mod writes;
 #[cfg(test)]
 mod tests;
 
-pub use harness::{Ability, Counts, Entry, Files, Harness};
+pub use harness::{Ability, Counts, Edit, Entry, Files, Harness};
 pub use promise::{PROMISES, Promise};
 pub use report::{Line, Outcome, Report, Violation};
 
@@ -64,12 +64,12 @@ static TOPICS: &[&[Check]] = &[
     reads::CASES,
     writes::CASES,
     names::CASES,
-    claims::CASES,
     order::CASES,
-    model::CASES,
+    claims::CASES,
     files::CASES,
     durability::CASES,
     failure::CASES,
+    model::CASES,
 ];
 
 fn checks() -> impl Iterator<Item = &'static Check> {

@@ -111,21 +111,33 @@ impl<'a> Case<'a> {
 
     /// Both must be the same bytes; the message names the first that differs.
     pub(super) fn bytes(&self, doing: &str, expected: &[u8], found: &[u8]) -> Verdict {
+        self.same_bytes(self.promise, doing, expected, found)
+    }
+
+    fn same_bytes(&self, promise: &'static Promise, doing: &str, expected: &[u8], found: &[u8]) -> Verdict {
+        if expected == found {
+            return Ok(());
+        }
         let differs = expected.iter().zip(found).position(|(expected, found)| expected != found);
-        let at = match differs {
-            Some(at) => at,
-            None if expected.len() == found.len() => return Ok(()),
-            None => expected.len().min(found.len()),
-        };
+        let at = differs.unwrap_or(expected.len().min(found.len()));
         let describe = |bytes: &[u8]| match bytes.get(at) {
             Some(byte) => format!("{byte:#04x} at {at} of {} bytes", bytes.len()),
             None => format!("the end at {at}"),
         };
-        Err(self.wrong(doing, describe(expected), describe(found)))
+        Err(self.broken(promise, doing, describe(expected), describe(found)))
     }
 
     /// The blob must hold exactly these bytes: by its length, by a read of all, and by a read that does not block.
     pub(super) async fn content(&self, doing: &str, blob: &dyn Blob, expected: &[u8]) -> Verdict {
+        if blob.len() != expected.len() as u64 {
+            // All bytes are there, and no more: then only the length is wrong.
+            let read = self.ends(doing, blob.read_at(0, expected.len())).await?;
+            let more = self.ends(doing, blob.read_at(0, expected.len() + 1)).await?;
+            if read.is_ok_and(|read| read == expected) && more.is_err() {
+                let found = format!("{} bytes", blob.len());
+                return Err(self.broken(&promise::LEN, doing, format!("{} bytes", expected.len()), found));
+            }
+        }
         let found = self.all(doing, blob).await?;
         self.bytes(doing, expected, &found)
     }
@@ -136,8 +148,9 @@ impl<'a> Case<'a> {
         let now = blob.try_read_at(0, len);
         let read = self.read(doing, blob, 0, len).await?;
         if let Some(now) = now {
-            let now = self.ok(&format!("{doing}: reading without blocking"), now)?;
-            self.bytes(&format!("{doing}: reading without blocking"), &read, &now)?;
+            let doing = format!("{doing}: reading all without blocking");
+            let now = now.map_err(|error| self.broken(&promise::READ_NOW, &doing, "Ok".into(), shown(&error)))?;
+            self.same_bytes(&promise::READ_NOW, &doing, &read, &now)?;
         }
         Ok(read)
     }
@@ -147,7 +160,10 @@ impl<'a> Case<'a> {
         let doing = format!("{doing}: reading {len} bytes at {offset}");
         let read = self.ends(&doing, blob.read_at(offset, len)).await?;
         let read = self.ok(&doing, read)?;
-        self.same(&format!("{doing}: length of the answer"), len, read.len())?;
+        if read.len() != len {
+            let found = format!("{} bytes", read.len());
+            return Err(self.broken(&promise::READ_WHOLE, &doing, format!("{len} bytes"), found));
+        }
         Ok(read)
     }
 
@@ -237,7 +253,26 @@ impl<'a> Case<'a> {
     pub(super) async fn scan(&self, storage: &Arc<dyn Storage>, partition: &str) -> Result<Vec<Vec<u8>>, Stop> {
         let doing = format!("listing {partition}");
         let names = self.ends(&doing, storage.scan(partition)).await?;
-        self.ok(&doing, names)
+        let names = self.ok(&doing, names)?;
+        if !names.is_sorted_by(|one, next| one < next) {
+            return Err(self.broken(&promise::SCAN, &doing, "names, sorted, each once".into(), shown(&names)));
+        }
+        Ok(names)
+    }
+
+    /// A sync of many, with one answer for each.
+    pub(super) async fn sync_many(
+        &self,
+        doing: &str,
+        storage: &Arc<dyn Storage>,
+        blobs: &[Arc<dyn Blob>],
+    ) -> Result<Vec<Result<(), Error>>, Stop> {
+        let answers = self.ends(doing, storage.sync_many(blobs)).await?;
+        if answers.len() != blobs.len() {
+            let expected = format!("{} answers", blobs.len());
+            return Err(self.broken(&promise::SYNC_MANY_ORDER, doing, expected, format!("{} answers", answers.len())));
+        }
+        Ok(answers)
     }
 
     /// A removal that must work.
@@ -428,8 +463,10 @@ pub(super) fn format() -> Format {
 
 /// Bytes without a pattern, none of them zero, so that no byte is taken for one that was never written.
 pub(super) fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut rng = fastrand::Rng::with_seed(seed);
-    std::iter::repeat_with(|| rng.u8(1..)).take(len).collect()
+    let mut bytes = vec![0; len];
+    fastrand::Rng::with_seed(seed).fill(&mut bytes);
+    bytes.iter_mut().for_each(|byte| *byte |= u8::from(*byte == 0));
+    bytes
 }
 
 /// Shows a value, shortened.

@@ -19,12 +19,12 @@ cases! {
     OPEN_IO "a blob that cannot be opened is neither missing nor new" open;
     OPEN_IO "a blob that cannot be created, and once more" create;
     OPEN_IO "a blob that cannot be removed, and once more" remove;
-    FAILED_KIND "the write of write_at_sync fails" kind_write;
-    FAILED_KIND "the sync of write_at_sync fails" kind_sync;
     FAILED_SYNC "every change through every handle is refused, reads go on" sync;
     FAILED_SYNC "a sync that waits behind a failing one does not succeed" follower;
     FAILED_SYNC "other blobs are not concerned" beside;
     FAILED_SYNC "in a sync of many, the ones that failed" sync_many;
+    FAILED_KIND "the write of write_at_sync fails" kind_write;
+    FAILED_KIND "the sync of write_at_sync fails" kind_sync;
     FAILED_REOPEN "opened anew it works, and what was synced is there" anew;
     FAILED_REOPEN "what it syncs from then on is durable" anew_cut;
     FAILED_DIRECTORY "of a new blob's first sync" directory_sync;
@@ -242,9 +242,7 @@ async fn sync(case: &Case<'_>) -> Verdict {
         let read = case.read("after a failed sync", handle.as_ref(), 0, content.len()).await?;
         case.bytes("reading what was durable after a failed sync", &content, &read)?;
     }
-    let answers = case.ends("syncing many after a failed sync", storage.sync_many(&[blob])).await?;
-    case.same("number of answers", 1, answers.len())?;
-    for answer in answers {
+    for answer in case.sync_many("syncing many after a failed sync", &storage, &[blob]).await? {
         refused!(case, "syncing many after a failed sync", answer, Error::Poisoned { .. })?;
     }
     Ok(())
@@ -284,8 +282,7 @@ async fn sync_many(case: &Case<'_>) -> Verdict {
         blobs.push(blob);
     }
     case.fail_next(&storage, Operation::Sync)?;
-    let answers = case.ends("syncing many", storage.sync_many(&blobs)).await?;
-    case.same("number of answers", blobs.len(), answers.len())?;
+    let answers = case.sync_many("syncing many", &storage, &blobs).await?;
     let failures = answers.iter().filter(|answer| answer.is_err()).count();
     case.holds("a sync of many over a failing disk", "at least one failure", &answers, failures > 0)?;
     for (blob, answer) in blobs.iter().zip(answers) {

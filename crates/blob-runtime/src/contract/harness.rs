@@ -12,6 +12,9 @@ use crate::storage::Storage;
 /// The files of a partition's directory as they are on the medium, by file name.
 pub type Files = BTreeMap<String, Entry>;
 
+/// A change of a partition's files; see [`Harness::edit`].
+pub type Edit<'a> = dyn FnMut(&mut Files) + Send + 'a;
+
 /// What a name in a directory stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -70,7 +73,7 @@ impl fmt::Display for Ability {
 /// the others cannot do they answer with `None` or `false`, always, and the cases that need it are skipped.
 ///
 /// Methods that take the storage by value get the last handle the suite has; blobs and claims were dropped before, all
-/// futures have ended or were dropped. To learn which storage it is, downcast it (`Storage` is `Any`).
+/// futures have ended or were dropped (but see [`kill`](Self::kill)). To learn which storage it is, downcast it (`Storage` is `Any`).
 #[async_trait]
 pub trait Harness: Send + Sync {
     /// New, empty storage that shares nothing with earlier ones. Several are in use at once. It is counted in dozens,
@@ -99,7 +102,7 @@ pub trait Harness: Send + Sync {
     }
 
     /// Kills the process at once, but not the machine: the operating system still has what was written. Then opens
-    /// what is there.
+    /// what is there. A claim of the killed process may still be alive as an object, and must mean nothing.
     async fn kill(&self, storage: Arc<dyn Storage>) -> Option<Result<Arc<dyn Storage>, Error>> {
         drop(storage);
         None
@@ -124,7 +127,7 @@ pub trait Harness: Send + Sync {
         &self,
         storage: Arc<dyn Storage>,
         partition: &str,
-        edit: &mut (dyn FnMut(&mut Files) + Send),
+        edit: &mut Edit<'_>,
     ) -> Option<Result<Arc<dyn Storage>, Error>> {
         let _ = (storage, partition, edit);
         None

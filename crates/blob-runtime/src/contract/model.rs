@@ -164,9 +164,7 @@ impl Run {
         for place in self.model.keys().copied().collect::<Vec<_>>() {
             blobs.push(self.handle(case, place).await?);
         }
-        let answers = case.ends(doing, self.storage.sync_many(&blobs)).await?;
-        case.same(&format!("{doing}: answers of a sync of many"), blobs.len(), answers.len())?;
-        for answer in answers {
+        for answer in case.sync_many(doing, &self.storage, &blobs).await? {
             case.ok(&format!("{doing}: a sync of many"), answer)?;
         }
         Ok(())

@@ -1,3 +1,6 @@
 //! Integration tests, one module a behaviour.
 
 mod contract;
+mod disk;
+mod routed;
+mod wrong_backends;
