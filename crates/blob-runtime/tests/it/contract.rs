@@ -69,7 +69,8 @@ fn memory() {
 #[test]
 fn each_ability_by_itself() {
     let all = passes_on(&DiskHarness { flaw: Flaw::None, able: |_| true });
-    let without: [(Ability, fn(Ability) -> bool); 7] = [
+    type Able = fn(Ability) -> bool;
+    let without: [(Ability, Able); 7] = [
         (Ability::Reopen, |ability| ability != Ability::Reopen),
         (Ability::ReadOnly, |ability| ability != Ability::ReadOnly),
         (Ability::PowerCut, |ability| ability != Ability::PowerCut),

@@ -22,7 +22,7 @@ struct Noted {
 }
 
 impl Noted {
-    fn new(missing_answers: usize) -> (Arc<dyn Storage>, Calls) {
+    fn make(missing_answers: usize) -> (Arc<dyn Storage>, Calls) {
         let calls = Calls::default();
         (Arc::new(Self { inner: MemoryStorage::new(), calls: Arc::clone(&calls), missing_answers }), calls)
     }
@@ -110,7 +110,7 @@ fn the_last_route_counts() {
 /// though two partitions lead to it.
 #[test]
 fn a_sync_of_many_is_one_call_for_each_storage() {
-    let ((a, calls_of_a), (b, calls_of_b)) = (Noted::new(0), Noted::new(0));
+    let ((a, calls_of_a), (b, calls_of_b)) = (Noted::make(0), Noted::make(0));
     let storage = Routed::new(a).partition("b1", Arc::clone(&b)).partition("b2", b);
     let blobs: Vec<_> = ["b1", "a1", "b2", "a2", "b1"]
         .iter()
@@ -137,7 +137,7 @@ fn a_sync_of_many_is_one_call_for_each_storage() {
 /// A storage that answers for too few would shift every later answer to another blob.
 #[test]
 fn a_storage_that_answers_for_too_few_shifts_nothing() {
-    let ((a, _), (b, _)) = (Noted::new(2), Noted::new(0));
+    let ((a, _), (b, _)) = (Noted::make(2), Noted::make(0));
     let storage = Routed::new(a).partition("b", b);
     let blobs: Vec<_> = [("a", b"1"), ("b", b"2"), ("a", b"3"), ("b", b"4")]
         .map(|(partition, name)| open(&storage, partition, name))
