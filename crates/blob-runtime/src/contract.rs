@@ -94,9 +94,47 @@ pub async fn run(fresh: impl Fn() -> Arc<dyn Storage> + Send + Sync) -> Result<R
 /// # Errors
 /// The first [`Violation`].
 pub async fn run_on(harness: &dyn Harness) -> Result<Report, Violation> {
+    run_matching(harness, |_, _| true).await
+}
+
+/// Runs the cases for which `wanted` holds, given the promise and the case's name: to look at one that fails, or, on a
+/// simulated machine, to run each on a machine of its own, with many seeds.
+///
+/// ```
+/// use std::sync::Arc;
+/// use blob_runtime::{MemoryStorage, contract};
+/// # use blob_runtime::{Error, Storage};
+/// # struct MyHarness;
+/// # #[async_trait::async_trait]
+/// # impl contract::Harness for MyHarness {
+/// #     async fn fresh(&self) -> Result<Arc<dyn Storage>, Error> {
+/// #         Ok(Arc::new(MemoryStorage::new()))
+/// #     }
+/// # }
+///
+/// for (promise, case) in contract::cases() {
+///     // A machine, a directory, a connection for this case alone.
+///     let harness = MyHarness;
+///     let only = contract::run_matching(&harness, |of, name| of == promise && name == case);
+///     let report = futures::executor::block_on(only).unwrap();
+///     assert_eq!(report.lines().len(), 1);
+/// }
+/// ```
+///
+/// Cancel safety: safe; what was begun on the storage runs to its end.
+///
+/// # Errors
+/// The first [`Violation`].
+pub async fn run_matching(
+    harness: &dyn Harness,
+    wanted: impl Fn(&Promise, &str) -> bool + Send,
+) -> Result<Report, Violation> {
     let pace = Pace::default();
     let mut report = Report::default();
     for check in checks() {
+        if !wanted(check.promise, check.name) {
+            continue;
+        }
         let case = Case::new(harness, &pace, check);
         let outcome = match (check.run)(&case).await {
             Ok(()) => Outcome::Checked,
@@ -107,6 +145,11 @@ pub async fn run_on(harness: &dyn Harness) -> Result<Report, Violation> {
         report.push(Line { promise: check.promise, case: check.name, outcome });
     }
     Ok(report)
+}
+
+/// Every case, with the promise it is about, in the order in which they run.
+pub fn cases() -> impl Iterator<Item = (&'static Promise, &'static str)> {
+    checks().map(|check| (check.promise, check.name))
 }
 
 /// The harness of a plain closure.

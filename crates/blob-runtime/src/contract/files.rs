@@ -23,19 +23,23 @@ cases! {
     OPEN_UNEXPECTED "a directory in the place of a blob" directory;
 }
 
-/// The raw files of partition `files`, and the storage open again.
-async fn look(case: &Case<'_>, storage: Arc<dyn Storage>) -> Result<(Arc<dyn Storage>, Files), Stop> {
+/// The raw files of a partition, and the storage open again.
+async fn look(case: &Case<'_>, storage: Arc<dyn Storage>, partition: &str) -> Result<(Arc<dyn Storage>, Files), Stop> {
     let mut found = Files::new();
-    let storage = case.edit(storage, "files", |files| found = files.clone()).await?;
+    let storage = case.edit(storage, partition, |files| found = files.clone()).await?;
     Ok((storage, found))
 }
 
-/// Storage with one blob, `a`, synced, and what its file is called.
-async fn one(case: &Case<'_>, content: &[u8]) -> Result<(Arc<dyn Storage>, Header, String), Stop> {
-    let storage = case.fresh().await?;
-    let blob = case.durable(&storage, "files", b"a", content).await?;
+/// One blob, `a`, synced: its header, and what its file is called.
+async fn one(
+    case: &Case<'_>,
+    storage: &Arc<dyn Storage>,
+    partition: &str,
+    content: &[u8],
+) -> Result<(Header, String), Stop> {
+    let blob = case.durable(storage, partition, b"a", content).await?;
     let header = *blob.header();
-    Ok((storage, header, file_name(b"a", header.salt)))
+    Ok((header, file_name(b"a", header.salt)))
 }
 
 fn raw(header: &Header, content: &[u8]) -> Entry {
@@ -47,8 +51,9 @@ fn raw(header: &Header, content: &[u8]) -> Entry {
 /// Any other program that knows the format must be able to read the file.
 async fn layout(case: &Case<'_>) -> Verdict {
     let content = noise(80, 5_000);
-    let (storage, header, file) = one(case, &content).await?;
-    let (storage, files) = look(case, storage).await?;
+    let storage = case.fresh().await?;
+    let (header, file) = one(case, &storage, "files", &content).await?;
+    let (storage, files) = look(case, storage, "files").await?;
     case.same("file names", vec![&file], files.keys().collect())?;
     case.same("the name taken apart", Some((b"a".to_vec(), header.salt)), parse_file_name(&file))?;
     let Some(Entry::File(bytes)) = files.get(&file) else {
@@ -65,11 +70,12 @@ async fn layout(case: &Case<'_>) -> Verdict {
 /// A header that verifies is never bad: what it says differently is named, and the file stays as it is.
 async fn foreign_header(case: &Case<'_>) -> Verdict {
     let content = noise(81, 5_000);
-    for field in ["magic", "version", "salt"] {
-        let (storage, header, file) = one(case, &content).await?;
+    let mut storage = case.fresh().await?;
+    for (field, partition) in [("magic", "files-a"), ("version", "files-b"), ("salt", "files-c")] {
+        let (header, file) = one(case, &storage, partition, &content).await?;
         let mut planted = Entry::Directory;
-        let storage = case
-            .edit(storage, "files", |files| {
+        storage = case
+            .edit(storage, partition, |files| {
                 let Some(Entry::File(bytes)) = files.get_mut(&file) else { return };
                 match field {
                     "magic" => replace(bytes, 0, b"OVRSIZER"),
@@ -82,11 +88,12 @@ async fn foreign_header(case: &Case<'_>) -> Verdict {
             })
             .await?;
         let doing = format!("opening a file with another {field}");
-        match case.ends(&doing, storage.open("files", b"a", &format())).await? {
+        match case.ends(&doing, storage.open(partition, b"a", &format())).await? {
             Err(Error::FormatMismatch { field: named, .. }) => case.same(&doing, field, named)?,
             other => return Err(case.wrong(&doing, "Error::FormatMismatch", shown(&other))),
         }
-        let (_, files) = look(case, storage).await?;
+        let files;
+        (storage, files) = look(case, storage, partition).await?;
         case.same(&format!("{doing}: the file after that"), true, files.get(&file) == Some(&planted))?;
         case.same(&format!("{doing}: files after that"), 1, files.len())?;
     }
@@ -103,11 +110,17 @@ fn replace(bytes: &mut [u8], at: usize, new: &[u8]) {
 /// with the blob gets the header he asked for, with the salt of the file's name.
 async fn bad_header(case: &Case<'_>) -> Verdict {
     let content = noise(82, 5_000);
-    for (damage, keep) in [("zeros", 9_096), ("a flipped bit", 9_096), ("a short file", 100), ("an empty file", 0)] {
-        let (storage, header, file) = one(case, &content).await?;
+    let mut storage = case.fresh().await?;
+    for (damage, keep, partition) in [
+        ("zeros", 9_096, "files-a"),
+        ("a flipped bit", 9_096, "files-b"),
+        ("a short file", 100, "files-c"),
+        ("an empty file", 0, "files-d"),
+    ] {
+        let (header, file) = one(case, &storage, partition, &content).await?;
         let mut planted = Entry::Directory;
-        let storage = case
-            .edit(storage, "files", |files| {
+        storage = case
+            .edit(storage, partition, |files| {
                 let Some(Entry::File(bytes)) = files.get_mut(&file) else { return };
                 match damage {
                     "zeros" => replace(bytes, 0, &[0; 36]),
@@ -118,7 +131,7 @@ async fn bad_header(case: &Case<'_>) -> Verdict {
             })
             .await?;
         let doing = format!("opening a file with {damage} for a header");
-        let blob = case.existing(&storage, "files", b"a").await?;
+        let blob = case.existing(&storage, partition, b"a").await?;
         let state = blob.header_state();
         let expected = match damage {
             "zeros" => state == HeaderState::Bad(HeaderFault::Zero),
@@ -131,16 +144,18 @@ async fn bad_header(case: &Case<'_>) -> Verdict {
         let left = if keep > HEADER_BYTES { content.as_slice() } else { &[] };
         case.content(&doing, blob.as_ref(), left).await?;
         drop(blob);
-        let (storage, files) = look(case, storage).await?;
+        let files;
+        (storage, files) = look(case, storage, partition).await?;
         case.same(&format!("{doing}: the file after that"), true, files.get(&file) == Some(&planted))?;
 
-        let blob = case.existing(&storage, "files", b"a").await?;
+        let blob = case.existing(&storage, partition, b"a").await?;
         case.write(blob.as_ref(), 0, b"first change").await?;
         case.sync(blob.as_ref()).await?;
         drop(blob);
-        let (storage, files) = look(case, storage).await?;
+        let files;
+        (storage, files) = look(case, storage, partition).await?;
         case.same(&format!("{doing}: files after the first change"), vec![&file], files.keys().collect())?;
-        let blob = case.existing(&storage, "files", b"a").await?;
+        let blob = case.existing(&storage, partition, b"a").await?;
         case.same(&format!("{doing}, after the first change"), HeaderState::Sound, blob.header_state())?;
         let expected = super::order::Change::Write(0, b"first change".to_vec()).of(left);
         case.content(&format!("{doing}, after the first change"), blob.as_ref(), &expected).await?;
@@ -156,11 +171,14 @@ fn other_life(header: &Header) -> Header {
 /// be there at the next opening.
 async fn remnant(case: &Case<'_>) -> Verdict {
     let content = noise(83, 5_000);
-    for kind in ["an empty file", "a header alone", "a header and zeros"] {
-        let (storage, header, file) = one(case, &content).await?;
+    let mut storage = case.fresh().await?;
+    for (kind, partition) in
+        [("an empty file", "files-a"), ("a header alone", "files-b"), ("a header and zeros", "files-c")]
+    {
+        let (header, file) = one(case, &storage, partition, &content).await?;
         let other = other_life(&header);
-        let storage = case
-            .edit(storage, "files", |files| {
+        storage = case
+            .edit(storage, partition, |files| {
                 let entry = match kind {
                     "an empty file" => Entry::File(Vec::new()),
                     "a header alone" => raw(&other, &[]),
@@ -170,13 +188,14 @@ async fn remnant(case: &Case<'_>) -> Verdict {
             })
             .await?;
         let doing = format!("a blob beside a remnant, {kind}");
-        case.same(&doing, vec![b"a".to_vec()], case.scan(&storage, "files").await?)?;
-        let blob = case.existing(&storage, "files", b"a").await?;
+        case.same(&doing, vec![b"a".to_vec()], case.scan(&storage, partition).await?)?;
+        let blob = case.existing(&storage, partition, b"a").await?;
         case.same(&doing, header, *blob.header())?;
         case.content(&doing, blob.as_ref(), &content).await?;
         case.sync(blob.as_ref()).await?;
         drop(blob);
-        let (_, files) = look(case, storage).await?;
+        let files;
+        (storage, files) = look(case, storage, partition).await?;
         case.same(&format!("{doing}: files after that"), vec![&file], files.keys().collect())?;
     }
     Ok(())
@@ -184,7 +203,8 @@ async fn remnant(case: &Case<'_>) -> Verdict {
 
 /// Neither can be told to be the right one, so neither is touched.
 async fn twins(case: &Case<'_>) -> Verdict {
-    let (storage, header, _) = one(case, b"one").await?;
+    let storage = case.fresh().await?;
+    let (header, _) = one(case, &storage, "files", b"one").await?;
     let other = other_life(&header);
     let mut planted = Files::new();
     let storage = case
@@ -200,13 +220,14 @@ async fn twins(case: &Case<'_>) -> Verdict {
         }
     }
     case.same("names", vec![b"a".to_vec()], case.scan(&storage, "files").await?)?;
-    let (_, files) = look(case, storage).await?;
+    let (_, files) = look(case, storage, "files").await?;
     case.same("the files are as they were", true, files == planted)
 }
 
 /// Bytes that are not zero may still be no page and no frame: only the caller knows.
 async fn probed(case: &Case<'_>) -> Verdict {
-    let (storage, header, file) = one(case, b"garbage that is no frame").await?;
+    let storage = case.fresh().await?;
+    let (header, file) = one(case, &storage, "files", b"garbage that is no frame").await?;
     let other = other_life(&header);
     let storage = case
         .edit(storage, "files", |files| {
@@ -221,7 +242,7 @@ async fn probed(case: &Case<'_>) -> Verdict {
     case.content("the valid one", blob.as_ref(), b"valid").await?;
     case.sync(blob.as_ref()).await?;
     drop(blob);
-    let (_, files) = look(case, storage).await?;
+    let (_, files) = look(case, storage, "files").await?;
     case.same("the other is gone", false, files.contains_key(&file))
 }
 
@@ -236,7 +257,8 @@ fn foreign() -> Files {
 }
 
 async fn foreign_scan(case: &Case<'_>) -> Verdict {
-    let (storage, _, file) = one(case, b"content").await?;
+    let storage = case.fresh().await?;
+    let (_, file) = one(case, &storage, "files", b"content").await?;
     let storage = case.edit(storage, "files", |files| files.extend(foreign())).await?;
     case.same("names beside foreign files", vec![b"a".to_vec()], case.scan(&storage, "files").await?)?;
     let blob = case.existing(&storage, "files", b"a").await?;
@@ -244,18 +266,19 @@ async fn foreign_scan(case: &Case<'_>) -> Verdict {
     drop(blob);
     drop(case.durable(&storage, "files", b"j", b"new").await?);
     case.remove(&storage, "files", &[b"j"]).await?;
-    let (_, mut files) = look(case, storage).await?;
+    let (_, mut files) = look(case, storage, "files").await?;
     files.remove(&file);
     case.same("the foreign files are as they were", true, files == foreign())
 }
 
 async fn foreign_stay(case: &Case<'_>) -> Verdict {
-    let (storage, ..) = one(case, b"content").await?;
+    let storage = case.fresh().await?;
+    one(case, &storage, "files", b"content").await?;
     let storage = case.edit(storage, "files", |files| files.extend(foreign())).await?;
     let gone = case.ends("removing the partition", storage.remove_partition("files")).await?;
     case.ok("removing the partition", gone)?;
     case.same("names", Vec::new(), case.scan(&storage, "files").await?)?;
-    let (storage, files) = look(case, storage).await?;
+    let (storage, files) = look(case, storage, "files").await?;
     case.same("the foreign files are as they were", true, files == foreign())?;
     let blob = case.durable(&storage, "files", b"a", b"new").await?;
     case.content("a new blob beside them", blob.as_ref(), b"new").await
@@ -277,6 +300,6 @@ async fn directory(case: &Case<'_>) -> Verdict {
     let blob = case.existing(&storage, "files", b"a").await?;
     case.content("the blob beside it", blob.as_ref(), b"content").await?;
     drop(blob);
-    let (_, files) = look(case, storage).await?;
+    let (_, files) = look(case, storage, "files").await?;
     case.same("the directory stays", Some(&Entry::Directory), files.get(&in_place))
 }

@@ -76,12 +76,20 @@ impl fmt::Display for Ability {
 /// futures have ended or were dropped (but see [`kill`](Self::kill)). To learn which storage it is, downcast it (`Storage` is `Any`).
 #[async_trait]
 pub trait Harness: Send + Sync {
-    /// New, empty storage that shares nothing with earlier ones. Several are in use at once. It is counted in dozens,
-    /// so a harness that keeps temporary directories may keep them all.
+    /// New, empty storage. Each case asks for it once, at its beginning, and the cases run one after the other, so what
+    /// was made for an earlier case is no longer used. (Unless [`pass_time`](Self::pass_time) is there, one more is
+    /// asked for, and used beside the others for as long as the suite runs.)
     ///
     /// # Errors
     /// Ends the run.
     async fn fresh(&self) -> Result<Arc<dyn Storage>, Error>;
+
+    /// Lets about as much time pass as a sync takes, and gives every other task of the executor a turn; `false` when
+    /// it cannot. It is what the suite measures its patience with. Without it the suite syncs a blob on storage of its
+    /// own, which is right wherever syncs of two storages take about the same time.
+    async fn pass_time(&self) -> bool {
+        false
+    }
 
     /// Drops the storage and opens the same one again, as the next process would. What had begun ends first.
     async fn reopen(&self, storage: Arc<dyn Storage>) -> Option<Result<Arc<dyn Storage>, Error>> {

@@ -18,7 +18,6 @@ cases! {
     ORDER "many blobs, readers and writers side by side" side_by_side;
 }
 
-const PARTITIONS: [&str; 2] = ["model-a", "model-b"];
 const NAMES: [&[u8]; 3] = [b"x", b"y", b"z"];
 
 /// What happens to the storage now and then.
@@ -44,16 +43,18 @@ async fn random_cut(case: &Case<'_>) -> Verdict {
 async fn runs(case: &Case<'_>, event: Event) -> Verdict {
     const SEEDS: u64 = 6;
     const STEPS: usize = 120;
+    let mut storage = case.fresh().await?;
     for seed in 0..SEEDS {
-        let mut run = Run { storage: case.fresh().await?, model: BTreeMap::new(), rng: fastrand::Rng::with_seed(seed) };
+        let mut run = Run::new(storage, seed);
         for step in 0..STEPS {
             let doing = format!("seed {seed}, step {step}");
             run.step(case, &doing).await?;
             if event != Event::None && run.rng.u8(..20) == 0 {
-                run.event(case, event).await?;
+                run = run.event(case, event).await?;
             }
         }
         run.check_all(case, &format!("seed {seed}, at the end")).await?;
+        storage = run.storage;
     }
     Ok(())
 }
@@ -65,59 +66,72 @@ struct Known {
     handles: Vec<Arc<dyn Blob>>,
 }
 
-type Place = (&'static str, &'static [u8]);
+/// Which partition, and the name.
+type Place = (usize, &'static [u8]);
 
 struct Run {
     storage: Arc<dyn Storage>,
+    partitions: [String; 2],
     model: BTreeMap<Place, Known>,
     rng: fastrand::Rng,
 }
 
 impl Run {
+    /// In partitions of its own.
+    fn new(storage: Arc<dyn Storage>, seed: u64) -> Self {
+        let partitions = ["a", "b"].map(|partition| format!("model-{partition}-{seed}"));
+        Self { storage, partitions, model: BTreeMap::new(), rng: fastrand::Rng::with_seed(seed) }
+    }
+
+    fn partition(&self, partition: usize) -> &str {
+        self.partitions.get(partition).map_or("", String::as_str)
+    }
+
     fn place(&mut self) -> Place {
-        let (partition, name) = (self.rng.usize(..PARTITIONS.len()), self.rng.usize(..NAMES.len()));
-        (PARTITIONS.get(partition).copied().unwrap_or_default(), NAMES.get(name).copied().unwrap_or_default())
+        let name = NAMES.get(self.rng.usize(..NAMES.len())).copied().unwrap_or_default();
+        (self.rng.usize(..self.partitions.len()), name)
     }
 
     async fn step(&mut self, case: &Case<'_>, doing: &str) -> Verdict {
-        let (partition, name) = self.place();
+        let place = self.place();
+        let (partition, name) = (self.partition(place.0).to_owned(), place.1);
+        let partition = partition.as_str();
         match self.rng.u8(..20) {
             0..2 => {
                 let blob = case.open(&self.storage, partition, name).await?;
-                let known = self.model.entry((partition, name)).or_default();
+                let known = self.model.entry(place).or_default();
                 case.content(&format!("{doing}: opened"), blob.as_ref(), &known.content).await?;
                 known.handles.push(blob);
             }
             2 => {
                 case.remove(&self.storage, partition, &[name]).await?;
-                self.forget(case, doing, |place| place == (partition, name)).await?;
+                self.forget(case, doing, |gone| gone == place).await?;
             }
             3 => {
                 if self.rng.u8(..4) == 0 {
                     let gone = case.ends(doing, self.storage.remove_partition(partition)).await?;
                     case.ok(doing, gone)?;
-                    self.forget(case, doing, |(of, _)| of == partition).await?;
+                    self.forget(case, doing, |(of, _)| of == place.0).await?;
                 }
             }
             4 => {
-                let expected = self.model.keys().filter(|(of, _)| *of == partition).map(|(_, name)| name.to_vec());
-                case.same(doing, expected.collect::<Vec<_>>(), case.scan(&self.storage, partition).await?)?;
+                case.same(doing, self.names(place.0), case.scan(&self.storage, partition).await?)?;
             }
             5 => self.sync_all(case, doing).await?,
             6 => {
                 let opened = case.ends(doing, self.storage.open(partition, name, &format().existing())).await?;
-                match self.model.get(&(partition, name)) {
+                match self.model.get(&place) {
                     Some(known) => case.content(doing, case.ok(doing, opened)?.as_ref(), &known.content).await?,
                     None => refused!(case, doing, opened, Error::NotFound { .. })?,
                 }
             }
-            7..11 => self.read(case, doing, (partition, name)).await?,
+            7..11 => self.read(case, doing, place).await?,
             _ => {
                 let change = Change::random(&mut self.rng);
-                let blob = self.handle(case, (partition, name)).await?;
+                let blob = self.handle(case, place).await?;
                 let changed = case.ends(doing, change.on(blob.as_ref())).await?;
                 case.ok(doing, changed)?;
-                let known = self.model.entry((partition, name)).or_default();
+                let known = self.model.entry(place).or_default();
                 known.content = change.of(&known.content);
                 case.same(doing, known.content.len() as u64, blob.len())?;
             }
@@ -127,10 +141,11 @@ impl Run {
 
     /// Any handle of a blob, opened now when there is none.
     async fn handle(&mut self, case: &Case<'_>, place: Place) -> Result<Arc<dyn Blob>, Stop> {
-        let known = self.model.entry(place).or_default();
-        if known.handles.is_empty() {
-            known.handles.push(case.open(&self.storage, place.0, place.1).await?);
+        if self.model.get(&place).is_none_or(|known| known.handles.is_empty()) {
+            let blob = case.open(&self.storage, self.partition(place.0), place.1).await?;
+            self.model.entry(place).or_default().handles.push(blob);
         }
+        let known = self.model.entry(place).or_default();
         let at = self.rng.usize(..known.handles.len());
         known.handles.get(at).cloned().ok_or_else(|| case.wrong("the suite itself", "a handle", "none"))
     }
@@ -170,26 +185,28 @@ impl Run {
         Ok(())
     }
 
-    async fn event(&mut self, case: &Case<'_>, event: Event) -> Verdict {
+    async fn event(mut self, case: &Case<'_>, event: Event) -> Result<Self, Stop> {
         self.sync_all(case, "before the event").await?;
         self.model.values_mut().for_each(|known| known.handles.clear());
-        // The suite's last handle goes to the harness; this one stands in for it.
-        let storage = Arc::clone(&self.storage);
-        self.storage = Arc::new(crate::MemoryStorage::new());
-        self.storage = match event {
-            Event::PowerCut => case.power_cut(storage).await?,
-            Event::Reopen | Event::None => case.reopen(storage).await?,
+        let storage = match event {
+            Event::PowerCut => case.power_cut(self.storage).await?,
+            Event::Reopen | Event::None => case.reopen(self.storage).await?,
         };
-        self.check_all(case, "after the event").await
+        let run = Self { storage, ..self };
+        run.check_all(case, "after the event").await?;
+        Ok(run)
+    }
+
+    fn names(&self, partition: usize) -> Vec<Vec<u8>> {
+        self.model.keys().filter(|(of, _)| *of == partition).map(|(_, name)| name.to_vec()).collect()
     }
 
     async fn check_all(&self, case: &Case<'_>, doing: &str) -> Verdict {
-        for partition in PARTITIONS {
-            let expected = self.model.keys().filter(|(of, _)| *of == partition).map(|(_, name)| name.to_vec());
-            case.same(doing, expected.collect::<Vec<_>>(), case.scan(&self.storage, partition).await?)?;
+        for (at, partition) in self.partitions.iter().enumerate() {
+            case.same(doing, self.names(at), case.scan(&self.storage, partition).await?)?;
         }
         for ((partition, name), known) in &self.model {
-            let blob = case.existing(&self.storage, partition, name).await?;
+            let blob = case.existing(&self.storage, self.partition(*partition), name).await?;
             case.content(doing, blob.as_ref(), &known.content).await?;
         }
         Ok(())
@@ -206,7 +223,7 @@ async fn side_by_side(case: &Case<'_>) -> Verdict {
     try_join_all((0..BLOBS).map(|number| {
         let storage = &storage;
         async move {
-            let partition = PARTITIONS.get(usize::from(number % 2 == 0)).copied().unwrap_or_default();
+            let partition = if number % 2 == 0 { "model-even" } else { "model-odd" };
             let name = format!("task-{number}");
             let blob = case.open(storage, partition, name.as_bytes()).await?;
             for at in 0..RECORDS {

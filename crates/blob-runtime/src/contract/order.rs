@@ -365,29 +365,29 @@ async fn dropped_open(case: &Case<'_>) -> Verdict {
 
 /// An unlink that lands after the name was made again would take the new blob away.
 async fn dropped_removal(case: &Case<'_>) -> Verdict {
-    for whole in [false, true] {
-        let storage = case.fresh().await?;
+    let storage = case.fresh().await?;
+    for (whole, partition) in [(false, "order"), (true, "order-whole")] {
         for polls in 0..MOST_POLLS {
             let name = format!("remove-{polls}");
             let names = [name.clone().into_bytes()];
-            let old = case.durable(&storage, "order", name.as_bytes(), b"old").await?;
-            let removal = if whole { storage.remove_partition("order") } else { storage.remove("order", &names) };
+            let old = case.durable(&storage, partition, name.as_bytes(), b"old").await?;
+            let removal = if whole { storage.remove_partition(partition) } else { storage.remove(partition, &names) };
             let ended = case.polled("a dropped removal", removal, polls).await?;
             let done = ended.is_some();
             if let Some(ended) = ended {
                 case.ok("a removal that ended in time", ended)?;
             }
             let doing = format!("a removal dropped after {polls} polls, then an open");
-            let new = case.open(&storage, "order", name.as_bytes()).await?;
+            let new = case.open(&storage, partition, name.as_bytes()).await?;
             let seen = case.all(&doing, new.as_ref()).await?;
             let allowed = (seen == b"old"[..] && !done) || (seen.is_empty() && polls > 0);
             case.holds(&doing, "the old blob or a new one", &seen, allowed)?;
             case.write(new.as_ref(), 0, b"new").await?;
             case.sync(new.as_ref()).await?;
             case.content(&doing, new.as_ref(), b"new").await?;
-            let listed = case.scan(&storage, "order").await?.contains(&name.clone().into_bytes());
+            let listed = case.scan(&storage, partition).await?.contains(&name.clone().into_bytes());
             case.same(&format!("{doing}: the name is listed"), true, listed)?;
-            let again = case.existing(&storage, "order", name.as_bytes()).await?;
+            let again = case.existing(&storage, partition, name.as_bytes()).await?;
             case.content(&doing, again.as_ref(), b"new").await?;
             if seen.is_empty() {
                 let read = case.ends(&doing, old.read_at(0, 3)).await?;

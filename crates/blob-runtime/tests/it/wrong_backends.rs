@@ -18,7 +18,7 @@ fn violation(flaw: Flaw) -> Violation {
 }
 
 fn disk_violation(flaw: DiskFlaw, able: fn(Ability) -> bool) -> Violation {
-    match block_on(contract::run_on(&DiskHarness { flaw, able })) {
+    match block_on(contract::run_on(&DiskHarness::new(flaw, able))) {
         Err(violation) => violation,
         Ok(report) => panic!("{flaw:?} passes:\n{report}"),
     }

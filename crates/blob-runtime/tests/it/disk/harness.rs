@@ -1,7 +1,10 @@
 //! What can be done to the disk.
 
 use std::any::Any;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use blob_runtime::contract::{Ability, Counts, Edit, Harness};
@@ -11,11 +14,21 @@ use super::{Disk, Flaw};
 
 /// Everything a harness can do to a [`Disk`], as far as `able` says so.
 pub(crate) struct DiskHarness {
-    pub(crate) flaw: Flaw,
-    pub(crate) able: fn(Ability) -> bool,
+    flaw: Flaw,
+    able: fn(Ability) -> bool,
+    made: AtomicUsize,
 }
 
 impl DiskHarness {
+    pub(crate) fn new(flaw: Flaw, able: fn(Ability) -> bool) -> Self {
+        Self { flaw, able, made: AtomicUsize::new(0) }
+    }
+
+    /// How many disks were made.
+    pub(crate) fn made(&self) -> usize {
+        self.made.load(Ordering::Relaxed)
+    }
+
     fn again(
         &self,
         ability: Ability,
@@ -35,7 +48,20 @@ fn disk(storage: &Arc<dyn Storage>) -> &Disk {
 #[async_trait]
 impl Harness for DiskHarness {
     async fn fresh(&self) -> Result<Arc<dyn Storage>, Error> {
+        self.made.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new(Disk::new(self.flaw)))
+    }
+
+    /// A turn of the executor is a turn of the disk.
+    async fn pass_time(&self) -> bool {
+        let mut turns = 0;
+        poll_fn(|cx| {
+            turns += 1;
+            cx.waker().wake_by_ref();
+            if turns > 1 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        true
     }
 
     async fn reopen(&self, storage: Arc<dyn Storage>) -> Option<Result<Arc<dyn Storage>, Error>> {
