@@ -18,8 +18,8 @@
 //! unlocks further cases. The first case that fails ends the run with a [`Violation`] that names the promise.
 //!
 //! The futures run on any executor, also on a simulated one: nothing is spawned, no clock is read, every random choice
-//! has a fixed seed. Where a wrong backend could wait for ever, the suite waits only as long as
-//! [a number of other syncs](Violation::found) take, and then says so.
+//! has a fixed seed. Where a wrong backend would wait for ever the suite gives up after the time of so many other syncs
+//! ([`Harness::pass_time`]), and the violation says so.
 //!
 //! ## Reading order
 //!

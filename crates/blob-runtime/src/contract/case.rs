@@ -20,9 +20,9 @@ use crate::header::{Format, Kind, Want};
 use crate::name::StoreId;
 use crate::storage::{Blob, Storage};
 
-/// How many syncs of another blob may begin and end while one future does not. On the fastest disk that is some
-/// tenths of a second, more than a thread of a pool is ever kept from running.
-const PATIENCE: usize = 10_000;
+/// How many syncs of another blob may begin and end while one future does not. On the fastest disk that is about a
+/// second, more than a thread of a pool is ever kept from running.
+const PATIENCE: usize = 30_000;
 /// So many times a read comes in place of the sync: what ends soon is not made to wait for a sync.
 const SHORT_WAITS: usize = 16;
 
@@ -59,7 +59,10 @@ macro_rules! refused {
     ($case:expr, $doing:expr, $result:expr, $pattern:pat $(if $guard:expr)?) => {
         match $result {
             Err($pattern) $(if $guard)? => Ok(()),
-            other => Err($case.wrong($doing, stringify!($pattern $(if $guard)?), $crate::contract::case::shown(&other))),
+            other => {
+                let found = $crate::contract::case::shown(&other);
+                Err($case.wrong($doing, stringify!($pattern $(if $guard)?), found))
+            }
         }
     };
 }

@@ -3,11 +3,8 @@
 use futures::FutureExt;
 
 use super::case::{Case, Verdict, cases, noise, refused, shown};
-use super::order::Change;
+use super::order::{Change, MOST_POLLS};
 use crate::error::Error;
-
-/// More polls than any future of a backend takes; the cases stop when it ends earlier.
-const MOST_POLLS: usize = 32;
 
 cases! {
     CLAIM "the second is refused, at once, and the first goes on" exclusive;
@@ -19,7 +16,7 @@ cases! {
     CLAIM_WAITS "for a change that was begun and dropped" waits;
 }
 
-/// A backend that queues the second writer would let it in later, on top of what the first one left: refused is refused.
+/// A backend that queues the second writer would let it in later, on top of what the first one left.
 async fn exclusive(case: &Case<'_>) -> Verdict {
     let storage = case.fresh().await?;
     let claim = case.ends("claiming", storage.claim("claims")).await?;

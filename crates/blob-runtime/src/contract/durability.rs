@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::case::{Case, Stop, Verdict, cases, format, noise, refused};
-use super::order::Change;
+use super::order::{Change, MOST_POLLS};
 use crate::error::Error;
 use crate::header::HeaderState;
 use crate::storage::{Blob, Storage};
@@ -16,12 +16,13 @@ cases! {
     DURABLE "bytes and length after a power cut, and after the next one" power_cut;
     DURABLE "after a kill" kill;
     DURABLE "a sync covers what came through another handle" other_handle;
+    DURABLE "a sync behind a change that was dropped on its way" dropped_change;
     DURABLE_LOSS "what was not synced, beside what was" unsynced;
     WRITE_SYNC "durable when it returns" write_sync_cut;
     WRITE_SYNC "syncs the file once" write_sync_counts;
     WRITE_HEADER "durable with the next sync" header_cut;
     OPEN_COST "opening a new blob syncs nothing" open_counts;
-    SYNC_MANY_ORDER "an answer for each, in order, with a removed one and one of other storage among them" sync_many_order;
+    SYNC_MANY_ORDER "an answer for each, also for a removed one and for one of other storage" sync_many_order;
     SYNC_MANY "each is durable, in several partitions, also when named twice" sync_many_each;
     SYNC_MANY "each is synced" sync_many_counts;
     REMOVE_DURABLE "removed names stay removed after a power cut" remove_cut;
@@ -113,6 +114,31 @@ async fn other_handle(case: &Case<'_>) -> Verdict {
     let storage = case.power_cut(storage).await?;
     let blob = case.existing(&storage, "cut", b"a").await?;
     case.content("synced through another handle", blob.as_ref(), b"through the one").await
+}
+
+/// A timeout drops a change, then everything is synced: what is seen from then on is what is there, whether the change
+/// was made or not.
+async fn dropped_change(case: &Case<'_>) -> Verdict {
+    let mut storage = case.fresh().await?;
+    for (at, change) in Change::kinds().into_iter().enumerate() {
+        for polls in 0..MOST_POLLS {
+            let name = format!("{at}-{polls}");
+            let old = noise(55, 8_000);
+            let blob = case.durable(&storage, "cut", name.as_bytes(), &old).await?;
+            let ended = case.polled("a dropped change", change.on(blob.as_ref()), polls).await?.is_some();
+            case.sync(blob.as_ref()).await?;
+            let doing = format!("change {at} of the kinds, dropped after {polls} polls, then a sync");
+            let seen = case.all(&doing, blob.as_ref()).await?;
+            drop(blob);
+            storage = case.power_cut(storage).await?;
+            let blob = case.existing(&storage, "cut", name.as_bytes()).await?;
+            case.content(&format!("{doing} and a power cut"), blob.as_ref(), &seen).await?;
+            if ended {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Some new, some old, in several partitions, one of them unchanged.

@@ -73,7 +73,8 @@ impl fmt::Display for Ability {
 /// the others cannot do they answer with `None` or `false`, always, and the cases that need it are skipped.
 ///
 /// Methods that take the storage by value get the last handle the suite has; blobs and claims were dropped before, all
-/// futures have ended or were dropped (but see [`kill`](Self::kill)). To learn which storage it is, downcast it (`Storage` is `Any`).
+/// futures have ended or were dropped (but see [`kill`](Self::kill)). To learn which storage it is, downcast it
+/// (`Storage` is `Any`).
 #[async_trait]
 pub trait Harness: Send + Sync {
     /// New, empty storage. Each case asks for it once, at its beginning, and the cases run one after the other, so what

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::case::{Case, Verdict, cases, format, noise, refused, shown};
 use crate::error::Error;
 use crate::header::{Format, HeaderState, Kind, Want};
-use crate::name::{Salt, StoreId};
+use crate::name::{BlobId, Salt, StoreId};
 
 cases! {
     OPEN_CREATE "a missing blob is made, empty; a found one is opened" create;
@@ -47,7 +47,8 @@ async fn missing(case: &Case<'_>) -> Verdict {
     let storage = case.fresh().await?;
     for partition in ["never", "some"] {
         let opened = case.ends("opening a missing blob", storage.open(partition, b"a", &format().existing())).await?;
-        refused!(case, "opening a missing blob", opened, Error::NotFound { blob } if blob.name() == b"a" && &**blob.partition() == partition)?;
+        let named = |blob: &BlobId| blob.name() == b"a" && **blob.partition() == *partition;
+        refused!(case, "opening a missing blob", opened, Error::NotFound { blob } if named(&blob))?;
         case.same("names after that", Vec::new(), case.scan(&storage, partition).await?)?;
         drop(case.open(&storage, "some", b"b").await?);
         case.remove(&storage, "some", &[b"b"]).await?;

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::storage::{Blob, Storage};
 
 /// More polls than any future of a backend takes; the cases stop when it ends earlier.
-const MOST_POLLS: usize = 32;
+pub(super) const MOST_POLLS: usize = 32;
 
 cases! {
     DROP_BEFORE "every operation, made and never polled" never_polled;

@@ -74,7 +74,7 @@ async fn nothing(case: &Case<'_>) -> Verdict {
     let content = noise(13, 5_000);
     for known in [Vec::new(), content] {
         case.write(blob.as_ref(), 0, &known).await?;
-        for offset in [0, 1, 4_999, 5_000, 5_001, 1 << 40] {
+        for offset in [0, 1, 4_999, 5_000, 5_001, 1 << 20] {
             for parts in [vec![], vec![Bytes::new(), Bytes::new()]] {
                 let doing = format!("writing no bytes in {} parts at {offset}", parts.len());
                 let written = case.ends(&doing, blob.write_at(offset, parts)).await?;

@@ -176,7 +176,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (any::<usize>(), 0..300_u16, parts, any::<bool>())
             .prop_map(|(handle, offset, parts, sync)| Op::Write { handle, offset, parts, sync }),
         1 => (any::<usize>(), 0..300_u16).prop_map(|(handle, len)| Op::Resize { handle, len }),
-        4 => (any::<usize>(), 0..300_u16, 0..100_u16).prop_map(|(handle, offset, len)| Op::Read { handle, offset, len }),
+        4 => (any::<usize>(), 0..300_u16, 0..100_u16)
+            .prop_map(|(handle, offset, len)| Op::Read { handle, offset, len }),
         2 => prop::collection::vec(any::<usize>(), 0..8).prop_map(|handles| Op::SyncMany { handles }),
         1 => (partition.clone(), prop::collection::vec(0..4_u8, 0..3))
             .prop_map(|(partition, names)| Op::Remove { partition, names }),

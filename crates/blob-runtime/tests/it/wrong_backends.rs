@@ -74,7 +74,7 @@ caught! { violation;
     same_salt: Flaw::SameSalt => "open.life", "salts of the lives";
     always_sound: Flaw::AlwaysSound => "open.state", "a new blob";
     not_random: Flaw::NotRandom => "random", "expected 64, found 1";
-    sync_many_answers_for_one_less: Flaw::SyncManyAnswersForOneLess => "sync_many.order", "expected 2 answers, found 1 answers";
+    sync_many_answers_for_one_less: Flaw::SyncManyAnswersForOneLess => "sync_many.order", "found 1 answers";
     sync_many_backwards: Flaw::SyncManyBackwards => "sync_many.order", "of the order";
 }
 
