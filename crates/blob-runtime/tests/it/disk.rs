@@ -71,6 +71,14 @@ pub(crate) enum Flaw {
     ClaimSurvivesKill,
     /// Read-only storage writes.
     ReadOnlyWrites,
+    /// A directory in a blob's place is taken for nothing.
+    OverlooksDirectory,
+    /// The header is followed by bytes that are not zero.
+    HeaderWithTail,
+    /// A power cut takes with unsynced bytes the synced ones beside them.
+    LossTakesNeighbours,
+    /// A failed write of `write_at_sync` is called a failed sync.
+    BlursWriteAndSync,
 }
 
 type File = (String, String);
@@ -274,7 +282,11 @@ impl Disk {
         for node in names.values().chain(old.durable_names.values()) {
             if let Node::File(inode) = node {
                 let was = &old.inodes[inode];
-                let seen = if power_cut { was.durable.clone() } else { was.seen.clone() };
+                let seen = match (power_cut, self.flaw()) {
+                    (true, Flaw::LossTakesNeighbours) if was.seen != was.durable => vec![0; was.durable.len()],
+                    (true, _) => was.durable.clone(),
+                    (false, _) => was.seen.clone(),
+                };
                 inodes.insert(*inode, Inode { seen, durable: was.durable.clone(), ..Inode::default() });
             }
         }

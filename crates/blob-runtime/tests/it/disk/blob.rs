@@ -62,6 +62,9 @@ impl Disk {
         let flaw = self.flaw();
         if let Some(due) = state.inode(inode).header_due.take() {
             put(&mut state.inode(inode).seen, 0, &due.encode());
+            if flaw == Flaw::HeaderWithTail {
+                put(&mut state.inode(inode).seen, 100, &[1]);
+            }
         }
         match part {
             Part::Write(offset, parts) => {
@@ -218,6 +221,12 @@ impl Blob for DiskBlob {
         let write = Part::Write(offset, data);
         match self.disk.flaw() {
             Flaw::WriteSyncForgetsSync => self.change(vec![write]).await,
+            Flaw::BlursWriteAndSync => match self.change(vec![write, Part::Sync]).await {
+                Err(Error::Io { operation: Operation::Write, target, offset, source }) => {
+                    Err(Error::Io { operation: Operation::Sync, target, offset, source })
+                }
+                written => written,
+            },
             _ => self.change(vec![write, Part::Sync]).await,
         }
     }

@@ -41,6 +41,7 @@ impl Disk {
             {
                 match node {
                     Node::File(inode) => found.push((*inode, salt)),
+                    Node::Directory if self.flaw() == Flaw::OverlooksDirectory => {}
                     Node::Directory => {
                         return Err(Error::Unexpected { path: file.as_str().into(), found: "directory" });
                     }

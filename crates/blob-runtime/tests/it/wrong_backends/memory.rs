@@ -1,6 +1,6 @@
 //! [`MemoryStorage`] made wrong, in one way at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{pending, poll_fn};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -96,6 +96,18 @@ pub(super) enum Flaw {
     SyncManyAnswersForOneLess,
     /// The answers come the other way round.
     SyncManyBackwards,
+    /// Opening empties.
+    OpenTruncates,
+    /// The salt that was asked for is not the one that is taken.
+    DrawsItsOwnSalt,
+    /// A read past the end names another length.
+    MiscountsTheEnd,
+    /// After a dropped open the name cannot be opened any more.
+    DroppedOpenWedges,
+    /// Partitions whose names begin the same go together.
+    RemovesByPrefix,
+    /// A claim that is dropped before its future ends stays.
+    DroppedClaimStays,
 }
 
 #[derive(Debug)]
@@ -104,6 +116,7 @@ pub(super) struct Wrong {
     flaw: Flaw,
     opened: Mutex<BTreeMap<Place, Arc<dyn Blob>>>,
     queues: Mutex<BTreeMap<Place, Queue>>,
+    wedged: Mutex<BTreeSet<Place>>,
     late: Arc<Late>,
 }
 
@@ -162,6 +175,7 @@ impl Wrong {
             flaw,
             opened: Mutex::default(),
             queues: Mutex::default(),
+            wedged: Mutex::default(),
             late: Arc::default(),
         }
     }
@@ -183,6 +197,14 @@ impl Storage for Wrong {
         match (self.flaw, claim) {
             (Flaw::IgnoresClaims, Err(Error::Locked { .. })) => Ok(Claim::new(partition, ())),
             (Flaw::ClaimWaits, Err(Error::Locked { .. })) => pending().await,
+            (Flaw::DroppedClaimStays, Ok(claim)) => {
+                let claim = Mutex::new(Some(claim));
+                let mut taken = OnDrop(true, || std::mem::forget(claim.lock().unwrap().take()));
+                yield_once().await;
+                taken.0 = false;
+                drop(taken);
+                Ok(claim.into_inner().unwrap().unwrap())
+            }
             (Flaw::OneClaim, Ok(claim)) => Ok(Claim::new(partition, claim)),
             (Flaw::OneClaim, Err(Error::Locked { .. })) => Err(Error::Locked { what: partition.into() }),
             (Flaw::ClaimStays, Ok(claim)) => {
@@ -204,6 +226,19 @@ impl Storage for Wrong {
             _ => {}
         }
         let key = (partition.to_owned(), name.to_vec());
+        if self.flaw == Flaw::DroppedOpenWedges {
+            if self.wedged.lock().unwrap().contains(&key) {
+                pending::<()>().await;
+            }
+            let mut interest = OnDrop(true, || {
+                self.wedged.lock().unwrap().insert(key.clone());
+            });
+            yield_once().await;
+            interest.0 = false;
+        }
+        if self.flaw == Flaw::DrawsItsOwnSalt && !self.opened.lock().unwrap().contains_key(&key) {
+            format.salt = format.salt.map(|salt| Salt(!salt.0));
+        }
         let inner = match self.inner.open(partition, name, &format).await {
             Err(Error::FormatMismatch { field, .. })
                 if self.flaw == Flaw::IgnoresFormat || (self.flaw == Flaw::IgnoresUnit && field == "unit") =>
@@ -212,6 +247,9 @@ impl Storage for Wrong {
             }
             opened => opened?,
         };
+        if self.flaw == Flaw::OpenTruncates {
+            inner.resize(0).await?;
+        }
         let queue = self.queues.lock().unwrap().entry(key.clone()).or_default().clone();
         self.opened.lock().unwrap().insert(key, Arc::clone(&inner));
         Ok(Arc::new(WrongBlob {
@@ -253,6 +291,12 @@ impl Storage for Wrong {
             let mut names = self.inner.scan(partition).await?;
             names.pop();
             return self.inner.remove(partition, &names).await;
+        }
+        if self.flaw == Flaw::RemovesByPrefix {
+            let of = self.opened.lock().unwrap().keys().map(|(of, _)| of.clone()).collect::<BTreeSet<_>>();
+            for of in of.iter().filter(|of| of.starts_with(partition)) {
+                self.inner.remove_partition(of).await?;
+            }
         }
         self.inner.remove_partition(self.valid(partition)).await
     }
@@ -380,6 +424,9 @@ impl Blob for WrongBlob {
             (Flaw::ShortAtTheEnd, Err(Error::OutOfBounds { .. })) => Ok(Bytes::new()),
             (Flaw::OtherErrorAtTheEnd, Err(Error::OutOfBounds { .. })) => Err(Error::Closed),
             (Flaw::RemovedWorksOn, Err(Error::Removed { .. })) => Ok(Bytes::from(vec![0; len])),
+            (Flaw::MiscountsTheEnd, Err(Error::OutOfBounds { blob, offset, len, blob_len })) => {
+                Err(Error::OutOfBounds { blob, offset, len, blob_len: blob_len.saturating_sub(1) })
+            }
             (_, read) => read,
         }
     }
