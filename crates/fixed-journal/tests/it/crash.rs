@@ -447,12 +447,13 @@ impl Life {
                     match self.journal.reopen_section(section).await {
                         Ok(()) => {
                             let len = usize::try_from(self.journal.len(section).await.unwrap_or(0)).unwrap();
+                            let durable = self.journal.durable_len(section).await.unwrap_or(0);
                             let mut oracle = self.oracle.lock().unwrap();
                             assert_eq!(oracle.epoch, epoch);
                             if let Some(found) = oracle.now.sections.get_mut(&section) {
                                 assert!((found.synced..=found.items.len()).contains(&len), "{}", self.case);
                                 found.items.truncate(len);
-                                found.synced = len;
+                                found.synced = found.synced.max(usize::try_from(durable).unwrap());
                             }
                         }
                         Err(Error::Pruned { .. } | Error::SectionOutOfRange { .. }) => {}
