@@ -52,7 +52,7 @@ use futures::future::BoxFuture;
 use self::commit::{Job, Kind};
 use self::tail::Tail;
 use crate::error::Error;
-use crate::queue::lock;
+use crate::queue::{Queue, Ticket, lock};
 use crate::storage::{Blob, check_len, check_read};
 
 pub use self::layout::{Layout, Linear, Pending, Plain, Plan};
@@ -95,6 +95,8 @@ struct Shared<L> {
     blob: Arc<dyn Blob>,
     config: Config,
     state: Mutex<State<L>>,
+    /// Entered by a [`Hold`]; who waits for its end stands in line here.
+    holds: Queue,
 }
 
 struct State<L> {
@@ -104,6 +106,8 @@ struct State<L> {
     job: Option<Job>,
     /// A cut is under way: nothing may be appended before its end.
     cutting: bool,
+    /// A [`Hold`] keeps appends out.
+    held: bool,
     /// How the last write failed, until one succeeds.
     failed: Option<Error>,
     poisoned: Option<Error>,
@@ -128,13 +132,14 @@ impl<L: Layout> Log<L> {
             tail: Tail::new(start.len, start.durable, config.spares.clone()),
             job: None,
             cutting: false,
+            held: false,
             failed: None,
             poisoned: None,
             synced_once: false,
             waiting: BTreeMap::new(),
             next_waiter: 0,
         };
-        Self(Arc::new(Shared { blob, config, state: Mutex::new(state) }))
+        Self(Arc::new(Shared { blob, config, state: Mutex::new(state), holds: Queue::new() }))
     }
 
     /// The blob beneath.
@@ -197,9 +202,11 @@ impl<L: Layout> Log<L> {
                     self.state().job.clone()
                 }
             };
-            if let Some(job) = job {
+            match job {
                 // How it ended is told by the state.
-                let _ = job.await;
+                Some(job) => drop(job.await),
+                // Held: after the hold it is this one's turn to try again.
+                None => drop(self.0.holds.enter().await),
             }
         }
     }
@@ -216,7 +223,7 @@ impl<L: Layout> Log<L> {
         if let Some(error) = &state.poisoned {
             return Err(NotAppended::Failed(error.clone()));
         }
-        if state.cutting {
+        if state.cutting || state.held {
             return Err(NotAppended::Busy(fill));
         }
         if let Err(error) = check_len(state.tail.len().saturating_add(len as u64)) {
@@ -296,6 +303,26 @@ impl<L: Layout> Log<L> {
                 None => Changed { log: self, target, id: None }.await,
             }
         }
+    }
+
+    /// Keeps appends out until what is returned is dropped; those that come wait. For an owner that changes the
+    /// structure around the log: what is appended and made durable between its decision and its end would be lost by
+    /// carrying the decision out again (I4).
+    ///
+    /// Cancel safety: dropping the future holds nothing.
+    pub async fn hold(&self) -> Hold<L> {
+        let ticket = self.0.holds.enter().await;
+        self.state().held = true;
+        Hold { log: self.clone(), _ticket: ticket }
+    }
+
+    /// Takes the log out of use: from now on it takes no change, and what has begun is over when this returns. What is
+    /// only in memory is given up. For an owner that opens the blob anew.
+    ///
+    /// Cancel safety: the log takes no change from the first poll on.
+    pub async fn retire(&self) {
+        self.state().poisoned.get_or_insert(Error::Closed);
+        self.settle().await;
     }
 
     /// Waits until no job is under way. What has begun is over when this returns.
@@ -456,6 +483,26 @@ fn join(head: Bytes, tail: Bytes) -> Bytes {
     joined.extend_from_slice(&head);
     joined.extend_from_slice(&tail);
     joined.freeze()
+}
+
+/// Keeps appends out of a log while it lives; see [`Log::hold`].
+#[must_use = "dropping the hold lets appends in"]
+pub struct Hold<L: Layout> {
+    log: Log<L>,
+    _ticket: Ticket,
+}
+
+impl<L: Layout> Drop for Hold<L> {
+    fn drop(&mut self) {
+        // Before the ticket goes on to the next in line.
+        self.log.state().held = false;
+    }
+}
+
+impl<L: Layout> fmt::Debug for Hold<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold").field("log", &self.log).finish_non_exhaustive()
+    }
 }
 
 /// Waits until a job starts or ends, or `target` is answered.

@@ -63,5 +63,6 @@ pub use name::{
     BlobId, MAX_NAME_BYTES, MAX_PARTITION_BYTES, Salt, StoreId, check_name, check_partition, file_name, parse_file_name,
 };
 pub use queue::{Enter, Queue, Ticket};
+pub use routed::Routed;
 pub use storage::{Blob, MAX_BLOB_BYTES, Storage, check_len, check_read, end_of};
 pub use twins::keep_one;

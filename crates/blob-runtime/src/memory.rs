@@ -159,6 +159,9 @@ impl MemoryBlob {
         let end = in_memory(end_of(offset, parts)?)?;
         let mut at = in_memory(offset)?;
         self.with(|data| {
+            if parts.iter().all(Bytes::is_empty) {
+                return Ok(());
+            }
             if data.len() < end {
                 data.resize(end, 0);
             }

@@ -20,6 +20,7 @@ mod open;
 mod tests;
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -132,6 +133,13 @@ pub trait Driver: Send + Sync + 'static {
     /// Where a rewind to `items` goes: for the intent. What it keeps is durable when this returns.
     async fn target(&self, number: u64, section: &Self::Section, items: u64) -> Result<Target, Self::Error>;
 
+    /// Whether a section takes no change until it is opened anew.
+    fn is_poisoned(&self, section: &Self::Section) -> bool;
+
+    /// Takes a section out of use: what has begun is over when this returns, and nothing of it is changed through it any
+    /// more, whoever still holds it.
+    async fn retire(&self, section: &Self::Section);
+
     /// Cuts a section, durably.
     async fn cut(&self, section: &Self::Section, items: u64) -> Result<(), Self::Error>;
 
@@ -162,6 +170,8 @@ struct Core<D: Driver> {
     look: Look,
     /// Where an unfinished rewind goes, for a store that is only read.
     target: Option<Target>,
+    /// Sections whose sync has failed: they are recovered when they are opened next.
+    unclean: Mutex<BTreeSet<u64>>,
     table: Table<D::Section>,
     pruned_to: AtomicU64,
     /// None for a store that is open read-only.
@@ -221,6 +231,15 @@ impl<D: Driver> Core<D> {
             Some(target) if target.section == section => Look::Unclean(Some(target)),
             _ => self.look,
         };
+        if lock(&self.unclean).contains(&section) {
+            self.driver.sync_found(&[section]).await?;
+            let found = self.driver.survey(section, Look::Unclean(None), false).await?;
+            match self.driver.damage(section, &found) {
+                Some(damage) if self.on_damage == OnDamage::Refuse => return Err(damage.error.into()),
+                _ => self.driver.carry_out(section, found).await?,
+            }
+            lock(&self.unclean).remove(&section);
+        }
         let found = self.driver.survey(section, look, create).await?;
         match (self.driver.damage(section, &found), self.on_damage) {
             (None, _) => Ok(self.driver.attach(section, found)),

@@ -135,7 +135,8 @@ pub trait Blob: Debug + Send + Sync + Any {
     async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error>;
 
     /// Writes the parts one after the other from `offset` on; what lies between the old end and `offset` reads as
-    /// zeros. Visible to reads when it returns, durable with the next `sync`.
+    /// zeros. Visible to reads when it returns, durable with the next `sync`. A write of no bytes changes nothing, not
+    /// the length either.
     ///
     /// Cancel safety: a write that has begun runs to its end.
     ///

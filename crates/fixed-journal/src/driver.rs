@@ -1,5 +1,6 @@
 //! What a section of a journal is: a stream of pages whose length is a whole number of items.
 
+use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -231,6 +232,18 @@ impl Driver for Sections {
     async fn target(&self, number: u64, section: &Section, items: u64) -> Result<Target, Error> {
         section.paged.sync_through(items * u64::from(section.item_bytes)).await?;
         Ok(Target { section: number, items, values_offset: 0 })
+    }
+
+    async fn hold(&self, section: &Arc<Section>) -> Box<dyn Any + Send> {
+        section.paged.hold().await
+    }
+
+    fn is_poisoned(&self, section: &Section) -> bool {
+        section.paged.poison_cause().is_some()
+    }
+
+    async fn retire(&self, section: &Section) {
+        section.paged.retire().await;
     }
 
     async fn cut(&self, section: &Section, items: u64) -> Result<(), Error> {

@@ -206,6 +206,15 @@ impl Driver for Sections {
         Box::new(section.hold().await)
     }
 
+    fn is_poisoned(&self, section: &Section) -> bool {
+        section.poison_cause().is_some()
+    }
+
+    async fn retire(&self, section: &Section) {
+        section.shut(Error::Closed);
+        section.log().retire().await;
+    }
+
     async fn target(&self, number: u64, section: &Section, items: u64) -> Result<Target, Error> {
         let to = section.locate(items).await?;
         section.sync_through(to.offset).await?;

@@ -1,5 +1,6 @@
 //! A stream that is appended to, made durable, read and cut.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -145,6 +146,20 @@ impl Paged {
     /// Cancel safety: safe.
     pub async fn settle(&self) {
         self.0.log.settle().await;
+    }
+
+    /// Keeps appends out until what is returned is dropped; see [`Log::hold`].
+    ///
+    /// Cancel safety: dropping the future holds nothing.
+    pub async fn hold(&self) -> Box<dyn Any + Send> {
+        Box::new(self.0.log.hold().await)
+    }
+
+    /// Takes the stream out of use; see [`Log::retire`].
+    ///
+    /// Cancel safety: the stream takes no change from the first poll on.
+    pub async fn retire(&self) {
+        self.0.log.retire().await;
     }
 
     /// Cuts the stream to its first `len` bytes, durably. What it keeps is synced first. Appends wait meanwhile; nobody

@@ -24,3 +24,14 @@ fn another_format_is_a_mismatch() {
     let error = block_on(storage.open("p", b"a", &other)).unwrap_err();
     assert!(matches!(error, Error::FormatMismatch { field: "store id", .. }), "{error:?}");
 }
+
+/// `pwrite(2)` of nothing leaves a file as it is; a retry loop that ends with an empty rest must not grow the blob.
+#[test]
+fn a_write_of_nothing_past_the_end_leaves_the_length() {
+    let storage = MemoryStorage::new();
+    let blob = block_on(storage.open("p", b"a", &format())).unwrap();
+    block_on(blob.write_at(0, vec![Bytes::from_static(b"abc")])).unwrap();
+    block_on(blob.write_at(10, vec![Bytes::new(), Bytes::new()])).unwrap();
+    assert_eq!(blob.len(), 3);
+    assert_eq!(block_on(blob.read_at(0, 3)).unwrap(), "abc");
+}

@@ -141,26 +141,6 @@ impl<T: Send + Sync + 'static> Table<T> {
         }
     }
 
-    /// Drops what is kept for a section that exists and makes it anew; whoever asks meanwhile waits. `None` when the
-    /// section does not exist.
-    ///
-    /// Cancel safety: dropped, the next one to ask for the section makes it in its own way.
-    ///
-    /// # Errors
-    /// Those of `init`; the section is not open then.
-    pub async fn remake<E, F, Fut>(&self, section: u64, init: F) -> Result<Option<Arc<T>>, E>
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        let Some(entry) = self.entry(section) else { return Ok(None) };
-        let _ticket = entry.queue.enter().await;
-        entry.open.store(None);
-        let made = Arc::new(init().await?);
-        entry.open.store(Some(Arc::clone(&made)));
-        Ok(Some(made))
-    }
-
     /// Takes note that sections exist.
     pub fn know(&self, sections: &[u64]) {
         let _change = lock(&self.change);

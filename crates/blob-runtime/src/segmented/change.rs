@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use futures::FutureExt;
 
-use super::{Core, Driver, Fault, Job, Look, OnDamage, Segmented};
+use super::{Core, Driver, Fault, Job, Segmented};
 use crate::manifest::{Intent, Target};
 use crate::queue::lock;
 
@@ -99,28 +99,27 @@ impl<D: Driver> Segmented<D> {
         Ok(any)
     }
 
-    /// Opens a section anew, as an open after an unclean stop would: after a failed sync. What it shows then is durable.
-    /// What is left of the old one answers as it did.
+    /// Opens a section anew after a failed sync, as an open after an unclean stop would; what it shows then is durable.
+    /// One that takes changes is left as it is.
     ///
-    /// Cancel safety: dropped, it may be called again.
+    /// Cancel safety: a reopening that has begun runs to its end, at the latest with the next use of the section.
     ///
     /// # Errors
-    /// [`Fault`]; damage; what the driver answers.
+    /// [`Fault`]; damage; what the driver answers: the next use of the section tries again.
     pub async fn reopen_section(&self, section: u64) -> Result<(), D::Error> {
         self.enter().await?;
         self.guard(section)?;
         self.change(move |core| async move {
-            let driver = &core.driver;
-            let anew = || async {
-                driver.sync_found(&[section]).await?;
-                let found = driver.survey(section, Look::Unclean(None), false).await?;
-                match driver.damage(section, &found) {
-                    Some(damage) if core.on_damage == OnDamage::Refuse => return Err(damage.error.into()),
-                    _ => driver.carry_out(section, found).await?,
+            if let Some(open) = core.table.get(section) {
+                if !core.driver.is_poisoned(&open) {
+                    return Ok(());
                 }
-                core.open_section(section, false).await
-            };
-            match core.table.remake(section, anew).await? {
+                // Nothing may be written through the old one while the blob is looked at, nor later.
+                core.driver.retire(&open).await;
+                lock(&core.unclean).insert(section);
+                core.table.close(section);
+            }
+            match core.section(section, false).await? {
                 Some(_) => Ok(()),
                 None => Err(Fault::SectionOutOfRange { section }.into()),
             }
@@ -134,22 +133,19 @@ impl<D: Driver> Segmented<D> {
         F: FnOnce(Arc<Core<D>>) -> Fut,
         Fut: Future<Output = Result<(), D::Error>> + Send + 'static,
     {
-        loop {
+        let started = loop {
             let running = {
                 let mut job = lock(&self.0.job);
                 self.core().check()?;
                 match &*job {
                     Some(running) => running.clone(),
-                    None => {
-                        let started = self.start(&mut job, work);
-                        drop(job);
-                        return started.await;
-                    }
+                    None => break self.start(&mut job, work),
                 }
             };
             // How it ended is told by the state.
             let _ = running.await;
-        }
+        };
+        started.await
     }
 
     /// Starts a change; there is none under way. At its end it takes itself out.
@@ -177,7 +173,10 @@ impl<D: Driver> Segmented<D> {
 impl<D: Driver> Core<D> {
     async fn remove(&self, sections: &[u64]) -> Result<(), D::Error> {
         for section in sections {
-            self.table.forget(*section);
+            if let Some(open) = self.table.forget(*section) {
+                self.driver.retire(&open).await;
+            }
+            lock(&self.unclean).remove(section);
         }
         if sections.is_empty() {
             return Ok(());

@@ -65,24 +65,29 @@ impl<D: Driver> Core<D> {
                 result = clean.await.map_err(D::Error::from);
             }
         }
-        self.let_go();
+        self.let_go().await;
         result
     }
 
     async fn destroy(self: Arc<Self>) -> Result<(), D::Error> {
         self.closed.store(true, Ordering::Release);
         self.manifest()?.update(|state| state.intent = Some(Intent::Destroy)).await?;
+        for (section, open) in self.table.open() {
+            self.driver.retire(&open).await;
+            self.table.close(section);
+        }
         let mut sections = self.driver.list().await?;
         sections.reverse();
         self.driver.remove(&sections).await?;
         open::destroy(&self.storage, &self.partition).await?;
-        self.let_go();
+        drop(lock(&self.claim).take());
         Ok(())
     }
 
     /// Whoever opens the store next need not wait until the last handle is dropped.
-    fn let_go(&self) {
-        for section in self.table.sections() {
+    async fn let_go(&self) {
+        for (section, open) in self.table.open() {
+            self.driver.retire(&open).await;
             self.table.close(section);
         }
         drop(lock(&self.claim).take());

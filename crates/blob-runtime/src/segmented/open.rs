@@ -102,6 +102,7 @@ impl<D: Driver> Segmented<D> {
         let core = Core {
             look,
             target: target.filter(|_| options.read_only),
+            unclean: Mutex::default(),
             driver,
             storage,
             partition: partition.into(),

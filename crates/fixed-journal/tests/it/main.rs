@@ -1,5 +1,6 @@
 //! The journal from outside.
 
 mod api;
+mod crash;
 mod damage;
 mod model;
