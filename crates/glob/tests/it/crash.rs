@@ -108,6 +108,7 @@ impl World {
         };
         let appended = glob.append_batch_packed(section, &packed, tag).await?;
         let first = appended[0].position;
+        drop(packed);
         let items = appended.iter().map(|at| at.location).zip(values).collect();
         self.model().appended(section, first, items);
         Ok(appended.last().unwrap().position)
