@@ -1,5 +1,9 @@
 //! The crate from outside, one module a behaviour.
 
+mod api;
 mod crash;
+mod damage;
+mod faults;
+mod hostile;
 mod model;
 mod sweep;
