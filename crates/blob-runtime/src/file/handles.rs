@@ -182,7 +182,8 @@ impl Handles {
 
     fn close(&self, root: &Root, unsynced_too: bool) -> Option<Arc<Inner>> {
         // Once round clears the bits, once more finds one that was not used meanwhile.
-        for _ in 0..2 * lock(&self.ring).len() {
+        let steps = 2 * lock(&self.ring).len();
+        for _ in 0..steps {
             let entry = lock(&self.ring).pop_front()?;
             let Some(inner) = entry.upgrade() else { continue };
             if !inner.is_open() {

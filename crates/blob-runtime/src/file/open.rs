@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::blob::{FileBlob, Held};
-use super::dir_sync::UNKNOWN;
 use super::handles::OpenFile;
 use super::inner::{Head, Inner, New};
 use super::partition::{Partition, Turn};
@@ -168,16 +167,16 @@ impl Opening {
             .map_err(|source| Error::io(Operation::Read, &self.id, None, source))?;
         start.truncate(read);
         let (header, state) = format.read_header(&self.id, salt, &start, opened.bytes_at_open())?;
-        Ok(self.handle(salt, opened, UNKNOWN, Head { state, header }, only_read))
+        Ok(self.handle(salt, opened, Head { state, header }, only_read))
     }
 
-    fn handle(&self, salt: Salt, file: OpenFile, generation: u64, head: Head, only_read: bool) -> FileBlob {
+    fn handle(&self, salt: Salt, file: OpenFile, head: Head, only_read: bool) -> FileBlob {
         let inner = Arc::new(Inner::new(
             New {
                 id: self.id.clone(),
                 partition: Arc::clone(&self.partition),
                 salt,
-                generation,
+                generation: self.partition.generation(self.id.name()),
                 removed: self.partition.removed_flag(self.id.name()),
                 head,
                 only_read,
@@ -210,11 +209,10 @@ impl Opening {
             .with_descriptor(|| root.sys.create(dir.as_fd(), &file, path))
             .and_then(|file| OpenFile::new(file, slot))
             .map_err(|source| Error::io(Operation::Create, &self.id, None, source))?;
-        let generation = partition.dir.changed();
         partition.created(self.id.name(), salt);
         drop(structure);
         let head = Head { state: HeaderState::New, header: self.format.header(salt) };
-        let blob = self.handle(salt, opened, generation, head, false);
+        let blob = self.handle(salt, opened, head, false);
         partition.share(&blob.held.inner);
         Ok(blob)
     }
@@ -240,6 +238,7 @@ impl Opening {
     /// Opens all files of the name, to be looked at only. The one with the salt that is asked for comes first, so that
     /// it stays when none has anything in it.
     fn open_twins(self, mut salts: Vec<Salt>) -> Result<Found, Error> {
+        self.partition.dir.check(|| self.partition.target())?;
         salts.sort_by_key(|salt| Some(*salt) != self.format.salt);
         let any_salt = Format { salt: None, ..self.format.clone() };
         let twins = salts
@@ -263,16 +262,20 @@ impl Opening {
         partition.dir.check(|| partition.target())?;
         let structure = crate::queue::lock(&partition.structure);
         let dir = root.open_partition(partition).map_err(|error| root.explain_partition(partition, error))?;
-        for (_, salt) in salts.iter().enumerate().filter(|(at, _)| *at != kept) {
-            let file = file_name(self.id.name(), *salt);
+        let remnants = || salts.iter().enumerate().filter(|(at, _)| *at != kept).map(|(_, salt)| *salt);
+        for salt in remnants() {
+            let file = file_name(self.id.name(), salt);
             root.sys
                 .unlink(dir.as_fd(), &file, || root.path_of(&partition.name).join(&file))
                 .map_err(|source| Error::io(Operation::Remove, &self.id, None, source))?;
             partition.removed.store(partition.dir.changed(), Ordering::Release);
-            partition.unlinked(self.id.name(), *salt);
         }
         drop((structure, dir));
+        // Until this is done the name has two files, and is not opened.
+        root.sync_partition(partition, partition.removed.load(Ordering::Acquire))?;
+        let _structure = crate::queue::lock(&partition.structure);
+        remnants().for_each(|salt| partition.unlinked(self.id.name(), salt));
         tracing::warn!(blob = %self.id, "removed the remnant of a creation that was cut short");
-        root.sync_partition(partition, partition.removed.load(Ordering::Acquire))
+        Ok(())
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Partition {
 struct Index {
     /// Whether the rest is what the directory has. Not while something unexpected is in it: it may be moved away.
     listed: bool,
+    /// Whether it was ever listed.
+    is_known: bool,
     exists: bool,
     entries: BTreeMap<Box<[u8]>, Entry>,
     /// Blobs' names that something else than a regular file has, and what that is.
@@ -62,6 +64,8 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct Entry {
     salts: Vec<Salt>,
+    /// The generation of the directory that has the name.
+    generation: u64,
     /// What the next handle shares: while there are handles, unsynced writes, or a file that is kept open.
     live: Option<Arc<Inner>>,
     /// Shared by all that were ever opened on the file.
@@ -126,9 +130,11 @@ impl Partition {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(root.explain_partition(self, error)),
         };
+        // What is there at the first listing was made by others; so was what comes to light later, but since then.
+        let generation = if self.with_index(|index| index.is_known) { self.dir.changed() } else { UNKNOWN };
         let mut index = lock(&self.index);
         let known_foreign = index.foreign.len();
-        index.take_in(listed);
+        index.take_in(listed, generation);
         if index.foreign.len() > known_foreign {
             // Not their names: a copy of one of our files has its salt in it.
             tracing::warn!(partition = %self.name, count = index.foreign.len(), "left foreign files alone");
@@ -207,9 +213,19 @@ impl Partition {
         })
     }
 
+    /// The generation of the directory that has this name.
+    pub(super) fn generation(&self, name: &[u8]) -> u64 {
+        self.with_index(|index| index.entries.get(name).map(|entry| entry.generation)).unwrap_or(UNKNOWN)
+    }
+
     /// Adds a file that was created, under the lock on `structure`.
     pub(super) fn created(&self, name: &[u8], salt: Salt) {
-        self.with_index(|index| index.entries.entry(name.into()).or_default().salts.push(salt));
+        let generation = self.dir.changed();
+        self.with_index(|index| {
+            let entry = index.entries.entry(name.into()).or_default();
+            entry.generation = generation;
+            entry.salts.push(salt);
+        });
     }
 
     /// Shares a blob with later handles.
@@ -269,7 +285,8 @@ impl Partition {
 
 impl Index {
     /// Replaces what is known by what the directory has; `None`: there is none.
-    fn take_in(&mut self, listed: Option<Vec<Listed>>) {
+    fn take_in(&mut self, listed: Option<Vec<Listed>>, generation: u64) {
+        self.is_known = true;
         self.exists = listed.is_some();
         self.unexpected.clear();
         self.foreign.clear();
@@ -286,10 +303,12 @@ impl Index {
             }
         }
         for (name, entry) in &mut entries {
+            entry.generation = generation;
             entry.salts.sort_unstable();
             if let Some(old) = self.entries.get_mut(name)
                 && old.salts.iter().any(|salt| entry.salts.contains(salt))
             {
+                entry.generation = old.generation;
                 entry.live = old.live.take();
                 entry.removed = std::mem::take(&mut old.removed);
             }

@@ -1,0 +1,4 @@
+//! Integration tests, linked as one binary.
+
+#[cfg(unix)]
+mod files;
