@@ -52,9 +52,6 @@ mod remove;
 mod root;
 mod sys;
 
-#[cfg(test)]
-mod tests;
-
 pub use hook::{Call, Event, Hook, Verdict};
 pub use jobs::Io;
 pub use options::{Builder, BulkSync};

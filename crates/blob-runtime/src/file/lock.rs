@@ -25,6 +25,11 @@ const ATTEMPTS: usize = 16;
 /// # Errors
 /// [`Error::Locked`] when another has it, [`Error::Unexpected`] when the lock file is no regular file, [`Error::Io`].
 pub(super) fn take(dir: BorrowedFd<'_>, root: &Arc<str>) -> Result<File, Error> {
+    take_between(dir, root, || {})
+}
+
+/// `opened` is called between the open and the lock, where others may replace the file.
+fn take_between(dir: BorrowedFd<'_>, root: &Arc<str>, mut opened: impl FnMut()) -> Result<File, Error> {
     let locked = || Error::Locked { what: Arc::clone(root) };
     let path: Arc<str> = format!("{root}/{LOCK}").into();
     let failed = |source| Error::io(Operation::Lock, Target::Path(Arc::clone(&path)), None, source);
@@ -35,6 +40,7 @@ pub(super) fn take(dir: BorrowedFd<'_>, root: &Arc<str>) -> Result<File, Error> 
             }
             _ => failed(error),
         })?;
+        opened();
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(locked()),
