@@ -175,7 +175,7 @@ fn sync_names_now(partition: &Partition, done: Vec<Done>, activity: Activity) ->
     let synced = root.sync_names(partition, latest);
     let finish = |Done { at, held }| {
         if let Err(error) = &synced {
-            held.inner.poison(error);
+            held.inner.sync_failed(error);
         }
         (at, synced.clone())
     };
@@ -188,9 +188,11 @@ fn sync_names_now(partition: &Partition, done: Vec<Done>, activity: Activity) ->
 /// nothing for the file system's journal to do, that still empties the drive's cache. Answers the blobs that are left
 /// to be synced one by one, and what became of the others.
 fn whole_file_system(root: &Arc<Root>, tasks: Vec<Task>, threshold: usize) -> (Vec<Task>, Vec<Answer<()>>) {
+    let device = root.device();
     let suits = |task: &Task| {
-        task.job.inner().begin().is_ok_and(|changing| changing.unsynced != Unsynced::Nothing)
-            && root.device().is_some_and(|device| device == task.job.inner().identity.device)
+        let inner = task.job.inner();
+        device == Some(inner.identity.device)
+            && inner.begin().is_ok_and(|changing| changing.unsynced != Unsynced::Nothing)
     };
     let (suited, mut left): (Vec<_>, Vec<_>) = tasks.into_iter().partition(suits);
     if suited.len() < threshold || !root.has_trusted_syncfs() {
@@ -223,10 +225,11 @@ fn whole_file_system(root: &Arc<Root>, tasks: Vec<Task>, threshold: usize) -> (V
             partitions.values().for_each(|(partition, generation)| partition.dir.covered(*generation));
             root.entries.covered(root_generation);
         }
-        Err(error) => {
+        Err(error) if error.is_sync_failure() => {
             partitions.values().for_each(|(partition, _)| partition.dir.fail(error.clone()));
             root.entries.fail(error.clone());
         }
+        Err(_) => {}
     }
     for Task { at, job } in covered {
         let result = match &outcome {
@@ -235,7 +238,7 @@ fn whole_file_system(root: &Arc<Root>, tasks: Vec<Task>, threshold: usize) -> (V
                 Ok(())
             }),
             Err(error) => {
-                job.inner().poison(error);
+                job.inner().sync_failed(error);
                 Err(error.clone())
             }
         };

@@ -106,7 +106,7 @@ impl Dir {
     /// all that have come by then share the next.
     ///
     /// # Errors
-    /// What `fsync` says; [`Error::Poisoned`] for all others, then and later.
+    /// What `fsync` says. When it says that the sync failed: [`Error::Poisoned`] for all others, then and later.
     pub(super) fn ensure(
         &self,
         generation: u64,
@@ -152,7 +152,9 @@ impl Drop for Leader<'_> {
         state.running = false;
         match self.outcome.take() {
             Some(Ok(())) => self.dir.covered(self.covers),
-            Some(Err(error)) => state.failed = Some(error),
+            Some(Err(error)) if error.is_sync_failure() => state.failed = Some(error),
+            // It was not even begun: no descriptor, say. The next one tries.
+            Some(Err(_)) => {}
             None => {
                 let panicked = io::Error::other("the thread that synced it panicked");
                 let target = Target::Path("a directory".into());

@@ -135,10 +135,13 @@ impl Inner {
         self.poison.get().is_some()
     }
 
-    /// Refuses changes from now on.
-    pub(super) fn poison(&self, cause: &Error) {
-        // The first failure is the one that is told.
-        let _ = self.poison.set(cause.clone());
+    /// Refuses changes from now on, if it was the sync that failed: a directory that could not be opened for it, say,
+    /// loses nothing.
+    pub(super) fn sync_failed(&self, cause: &Error) {
+        if cause.is_sync_failure() {
+            // The first failure is the one that is told.
+            let _ = self.poison.set(cause.clone());
+        }
     }
 
     pub(super) fn check_removed(&self) -> Result<(), Error> {
@@ -394,7 +397,7 @@ impl Inner {
             }
             Err(source) => {
                 let error = self.io_error(Operation::Sync, None, source);
-                self.poison(&error);
+                self.sync_failed(&error);
                 Err(error)
             }
         }
@@ -407,9 +410,9 @@ impl Inner {
         self.sync_data(root, changing, &file)
     }
 
-    /// Makes the name durable. A failure poisons.
+    /// Makes the name durable. A failed sync poisons.
     pub(super) fn sync_name(&self, root: &Root) -> Result<(), Error> {
-        root.sync_names(&self.partition, self.generation).inspect_err(|error| self.poison(error))
+        root.sync_names(&self.partition, self.generation).inspect_err(|error| self.sync_failed(error))
     }
 
     /// Reads exactly `len` bytes.

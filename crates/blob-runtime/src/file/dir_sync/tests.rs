@@ -93,6 +93,22 @@ fn a_failure_is_final() {
     assert_eq!(syncs.load(Ordering::Relaxed), 1);
 }
 
+/// The directory cannot be opened to be synced, for want of a descriptor: nothing was lost, and the next attempt counts.
+#[test]
+fn a_sync_that_was_not_begun_is_no_failed_one() {
+    let (dir, syncs) = (Dir::new(), AtomicUsize::new(0));
+    let no_descriptor = Error::io(Operation::Open, target(), None, Errno::MFILE.into());
+    match dir.ensure(UNKNOWN, target, || Err(no_descriptor)) {
+        Err(Error::Io { operation: Operation::Open, source, .. }) => {
+            assert_eq!(source.raw_os_error(), Some(Errno::MFILE.raw_os_error()));
+        }
+        other => panic!("{other:?}"),
+    }
+    dir.check(target).unwrap();
+    ensure(&dir, UNKNOWN, &syncs).unwrap();
+    assert_eq!(syncs.load(Ordering::Relaxed), 1);
+}
+
 /// A hook panics in a sync: nobody waits for its end for ever, and nobody takes it for a good one.
 #[test]
 fn a_panic_is_a_failure() {

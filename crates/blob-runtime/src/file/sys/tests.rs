@@ -28,7 +28,8 @@ fn watched() -> (Sys, Arc<Seen>) {
 fn a_write_of_more_parts_than_a_call_takes() {
     let (sys, seen) = watched();
     let file = tempfile::tempfile().unwrap();
-    let parts: Vec<Vec<u8>> = (0..2_500_usize).map(|at| vec![(at % 251) as u8; at % 3]).collect();
+    let parts: Vec<Vec<u8>> =
+        (0..=250_u8).cycle().take(2_500).enumerate().map(|(at, byte)| vec![byte; at % 3]).collect();
     let mut slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
     sys.write(&file, &mut slices, 10, PathBuf::new).unwrap();
     let wanted = parts.concat();
