@@ -6,42 +6,50 @@
 //! test as a task of the machine's current *life*, lets the machine crash, and looks at what the next life finds.
 //!
 //! ```
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicBool, Ordering};
+//!
 //! use blob_runtime::sim::{self, Crash, Cut, Sim};
 //! use blob_runtime::{Error, Format, Kind, Storage, StoreId, Want};
 //! use bytes::Bytes;
 //!
-//! async fn workload(sim: Sim) -> Result<(), Error> {
-//!     let format = Format::new(Kind::USER, Want::Default(StoreId(1)));
-//!     let blob = sim.storage().open("log", b"a", &format).await?;
+//! fn format() -> Format {
+//!     Format::new(Kind::USER, Want::Exactly(StoreId(1)))
+//! }
+//!
+//! /// The store under test. It says outside of the machine what was acknowledged.
+//! async fn workload(sim: Sim, acknowledged: Arc<AtomicBool>) -> Result<(), Error> {
+//!     let blob = sim.storage().open("log", b"a", &format()).await?;
 //!     blob.write_at(0, vec![Bytes::from_static(b"first")]).await?;
 //!     blob.sync().await?;
+//!     acknowledged.store(true, Ordering::Relaxed);
 //!     blob.write_at(5, vec![Bytes::from_static(b"second")]).await
 //! }
 //!
-//! // A crash before every step of the workload, each with 20 seeds: other orders, other survivors.
+//! /// Crashes the workload just before this step. True when it ended before that.
+//! async fn conductor(sim: Sim, step: u64) -> Result<bool, Error> {
+//!     let acknowledged = Arc::new(AtomicBool::new(false));
+//!     sim.crash_at(step, Crash::Power(Cut::Random));
+//!     let ended = sim.life(workload(sim.clone(), Arc::clone(&acknowledged))).await;
+//!     sim.disarm();
+//!
+//!     // The next life: what was acknowledged is there, whatever else is.
+//!     if acknowledged.load(Ordering::Relaxed) {
+//!         let blob = sim.storage().open("log", b"a", &format().existing()).await?;
+//!         assert_eq!(blob.read_at(0, 5).await?, "first", "seed {}, step {step}", sim.seed());
+//!     }
+//!     Ok(ended.is_some())
+//! }
+//!
+//! // A crash before every step, each with 20 seeds: other orders of events, other survivors.
 //! for seed in 0..20 {
 //!     for step in 1.. {
-//!         let finished = sim::run(seed, async |sim| {
-//!             sim.crash_at(step, Crash::Power(Cut::Random));
-//!             let ended = sim.life(workload(sim.clone())).await;
-//!             sim.disarm();
-//!
-//!             // The next life sees what survived. What was synced before the crash must be there.
-//!             let format = Format::new(Kind::USER, Want::Default(StoreId(1))).existing();
-//!             match sim.storage().open("log", b"a", &format).await {
-//!                 Ok(blob) if blob.len() >= 5 => {
-//!                     let found = blob.read_at(0, 5).await?;
-//!                     assert!(ended.is_none() || found == "first", "seed {seed}, step {step}: {found:?}");
-//!                 }
-//!                 _ => assert!(ended.is_none(), "seed {seed}, step {step}: the blob is gone"),
-//!             }
-//!             Ok::<_, Error>(ended.is_some())
-//!         });
-//!         if finished.unwrap() {
+//!         if sim::run(seed, |sim| conductor(sim, step))? {
 //!             break;
 //!         }
 //!     }
 //! }
+//! # Ok::<_, Error>(())
 //! ```
 //!
 //! # The disk
@@ -74,6 +82,7 @@ mod executor;
 mod faults;
 mod inode;
 mod inspect;
+mod life;
 mod names;
 mod storage;
 mod trace;
@@ -92,7 +101,8 @@ pub use storage::SimStorage;
 pub use trace::{Counts, Event, Ways, What};
 
 use executor::{Kind, Next, Pause, Receiver, TaskId, reply};
-use world::{Core, Life};
+use life::Life;
+use world::Core;
 
 use crate::queue::lock;
 
@@ -164,7 +174,11 @@ impl Sim {
     /// Runs a future as a task of the current life: `None` when the machine crashed before it ended.
     ///
     /// Cancel safety: the task starts with the first poll, and is dropped with this future.
-    pub async fn life<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    pub fn life<T, F>(&self, future: F) -> impl Future<Output = Option<T>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
         /// Takes the task with it.
         struct Tied<T>(JoinHandle<T>);
 
@@ -174,8 +188,11 @@ impl Sim {
             }
         }
 
-        let mut task = Tied(self.spawn(future));
-        (&mut task.0).await
+        let sim = self.clone();
+        async move {
+            let mut task = Tied(sim.spawn(future));
+            (&mut task.0).await
+        }
     }
 
     /// Starts a task of the current life; called from a task, of that task's life.
@@ -198,8 +215,8 @@ impl Sim {
     }
 
     /// Returns to the executor once, so that others may go on.
-    pub async fn yield_now(&self) {
-        Pause::default().await;
+    pub fn yield_now(&self) -> impl Future<Output = ()> + Send + use<> {
+        Pause::default()
     }
 
     /// The machine goes down now, and starts again: all tasks of the current life are dropped (the calling one when it

@@ -13,7 +13,8 @@ use futures::future::maybe_done;
 
 use super::blob::{Handle, SimBlob};
 use super::faults::{Bug, Verdict};
-use super::world::{Life, Opened, Place, World};
+use super::life::Life;
+use super::world::{Opened, Place, World};
 use crate::claims::Claim;
 use crate::error::{Error, Operation, Target};
 use crate::header::{Format, HEADER_BYTES, Header, HeaderState};
