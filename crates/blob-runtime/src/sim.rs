@@ -67,13 +67,15 @@
 //! executor picks at random, from the seed, who goes on: a task, or a part of an operation. An operation that was issued
 //! runs to its end whether or not its future is dropped; only a crash stops it.
 //!
-//! The same seed gives the same run, to the step, on every machine: [`Sim::digest`] proves it. Keep it so by taking
-//! nothing from clocks, threads, addresses or the iteration order of hash maps; [`Sim::rng`] gives random numbers.
+//! The same seed gives the same run, to the step, on every machine with 64-bit words: [`Sim::digest`] proves it. Keep it
+//! so by taking nothing from clocks, threads, addresses or the iteration order of hash maps; [`Sim::rng`] gives random
+//! numbers.
 //!
 //! # Faults and bugs
 //!
 //! [`Sim::faults`] makes operations fail by plan or at random, hang, go astray, run out of space, and rots bits.
-//! [`Sim::disk`] shows and edits the raw files. [`Sim::plant`] puts a [`Bug`] into the storage, to prove that a test finds it.
+//! [`Sim::disk`] shows and edits the raw files. [`Sim::plant`] puts a [`Bug`] into the storage, to prove that a test
+//! finds it.
 
 mod blob;
 mod crash;

@@ -45,9 +45,11 @@ impl Life {
         let issued = {
             let mut world = lock(&self.core.world);
             let issued = self.core.step(&mut world, self.number);
-            let (step, life) = (world.counts.steps, world.life);
-            world.trace.mix(operation as u64);
-            world.trace.note(step, life, || What::Issued(operation));
+            if issued {
+                let (step, life) = (world.counts.steps, world.life);
+                world.trace.mix(operation as u64);
+                world.trace.note(step, life, || What::Issued(operation));
+            }
             issued
         };
         if !issued {

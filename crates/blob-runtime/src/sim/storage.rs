@@ -24,7 +24,7 @@ use crate::storage::{Blob, Storage};
 use crate::twins::keep_one;
 
 /// Storage of one life of the simulated machine; [`Sim::storage`](super::Sim::storage) makes it. After a crash it, and
-/// every blob opened through it, answers [`Error::Closed`].
+/// every blob opened through it, answers [`Error::Closed`], and such a blob's length reads as 0.
 #[derive(Clone)]
 pub struct SimStorage {
     pub(super) life: Life,
@@ -163,7 +163,7 @@ struct Opening {
 impl Opening {
     async fn run(self) -> Result<SimBlob, Error> {
         let Self { storage: SimStorage { life, read_only }, id, format } = &self;
-        // A reader of another process does not wait for the writer's creations and removals, and opens no claim.
+        // A reader is as another process: it neither waits for creations and removals nor holds up a claim.
         let _held = if *read_only {
             None
         } else {
