@@ -54,9 +54,9 @@
 //!
 //! # The disk
 //!
-//! Content, length and names (those of partitions too) are separate things, and each has what the process sees and
-//! what is on the disk. Between the two lie *pending effects*. A successful sync makes those of its blob durable. At a
-//! power cut each is lost, kept or, when it is a write, torn, by itself: see [`Cut`]. A failed sync leaves some of them on
+//! Content, length and names (those of partitions too) are separate things, and each has what the process sees and what
+//! is on the disk. Between the two lie *pending effects*. A successful sync makes those of its blob durable. At a power
+//! cut each is lost, kept or, when it is a write, torn, by itself: see [`Cut`]. A failed sync leaves some of them on
 //! the disk and none pending: the page cache then shows bytes that are not on the disk, and no later sync writes them
 //! unless they are written again. A killed process leaves everything in the page cache.
 //!
@@ -64,12 +64,12 @@
 //!
 //! There is no clock. An operation is *issued* by the first poll of its future, has one or more *parts*, and is
 //! *completed*; each of these is a *step*, and before each the machine can crash ([`Sim::crash_at`]). Between steps the
-//! executor picks at random, from the seed, who goes on: a task, or a part of an operation. An operation that was issued
-//! runs to its end whether or not its future is dropped; only a crash stops it.
+//! executor picks at random, from the seed, who goes on: a task, or a part of an operation. An operation that was
+//! issued runs to its end whether or not its future is dropped; only a crash stops it.
 //!
-//! The same seed gives the same run, to the step, on every machine with 64-bit words: [`Sim::digest`] proves it. Keep it
-//! so by taking nothing from clocks, threads, addresses or the iteration order of hash maps; [`Sim::rng`] gives random
-//! numbers.
+//! The same seed gives the same run, to the step, on every machine with 64-bit words: [`Sim::digest`] proves it. Keep
+//! it so by taking nothing from clocks, threads, addresses or the iteration order of hash maps; [`Sim::rng`] gives
+//! random numbers.
 //!
 //! # Faults and bugs
 //!

@@ -441,8 +441,8 @@ async fn sync_many(life: Life, handles: Vec<Arc<Handle>>) -> Result<Vec<Result<(
     Ok(results)
 }
 
-/// Takes a place in every queue at the first poll, then waits for all the tickets. As no other call can come in between,
-/// two callers never wait for each other.
+/// Takes a place in every queue at the first poll, then waits for all the tickets. As no other call can come in
+/// between, two callers never wait for each other.
 async fn enter_all<'a>(queues: impl Iterator<Item = &'a Queue>) -> Vec<Ticket> {
     let mut places: Vec<_> = queues.map(|queue| maybe_done(queue.enter())).collect();
     poll_fn(|cx| {
