@@ -179,7 +179,10 @@ fn files_on_the_pool() {
 fn files_that_forget_a_sync_are_found() {
     for operation in [Operation::Sync, Operation::SyncDirectory] {
         let broken = files(Io::Inline, Some(operation));
-        assert!(broken.iter().any(|violation| violation.starts_with("promise durable.new is broken")), "{operation}: {broken:#?}");
+        assert!(
+            broken.iter().any(|violation| violation.starts_with("promise durable.new is broken")),
+            "{operation}: {broken:#?}"
+        );
     }
 }
 
