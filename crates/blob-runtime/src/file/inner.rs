@@ -231,7 +231,8 @@ impl Inner {
         }
     }
 
-    /// Whether it may be forgotten: nothing unsynced would be closed without a sync. `None`: a change runs.
+    /// Whether it may be forgotten: no change runs, and nothing unsynced would be closed without a
+    /// sync.
     pub(super) fn is_forgettable(&self) -> bool {
         self.is_poisoned()
             || self.check_removed().is_err()
@@ -461,9 +462,8 @@ impl Inner {
         self.read_cached(root, offset, len).map(Ok)
     }
 
-    #[cfg(target_os = "linux")]
     fn read_cached(&self, root: &Root, offset: u64, len: usize) -> Option<Bytes> {
-        if !root.reads_cached() {
+        if root.no_cached_reads.load(Ordering::Relaxed) {
             return None;
         }
         let file = self.file_at_once();
@@ -476,11 +476,6 @@ impl Inner {
                 None
             }
         }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn read_cached(&self, _root: &Root, _offset: u64, _len: usize) -> Option<Bytes> {
-        None
     }
 }
 

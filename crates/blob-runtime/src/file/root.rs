@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::FileType;
@@ -45,7 +45,7 @@ pub(super) struct Root {
     pub(super) files: Handles,
     /// The root's own entries: the partitions.
     pub(super) entries: Dir,
-    /// Whether `RWF_NOWAIT` has been refused.
+    /// Whether reads of the page cache alone have turned out to be impossible here.
     pub(super) no_cached_reads: AtomicBool,
     partitions: Mutex<BTreeMap<Arc<str>, Arc<Partition>>>,
     /// Dropped last. `None` when read-only.
@@ -83,7 +83,7 @@ impl Root {
             buffers: BufferPool::new(KEPT_BUFFER_BYTES),
             files: Handles::new(max_open_files),
             entries: Dir::new(),
-            no_cached_reads: AtomicBool::new(!cfg!(target_os = "linux")),
+            no_cached_reads: AtomicBool::new(false),
             partitions: Mutex::default(),
             _lock: lock,
         }))
@@ -180,11 +180,6 @@ impl Root {
     /// Forgets a blob that has no handle and nothing unsynced.
     pub(super) fn forget_if_unused(&self, inner: &Arc<Inner>) {
         inner.partition.forget_if_unused(inner);
-    }
-
-    /// Whether reads from the page cache alone are possible.
-    pub(super) fn reads_cached(&self) -> bool {
-        !self.no_cached_reads.load(Ordering::Relaxed)
     }
 }
 

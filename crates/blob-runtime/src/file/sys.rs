@@ -165,7 +165,7 @@ impl Sys {
     /// or is left to a read that may.
     ///
     /// # Errors
-    /// `EOPNOTSUPP` or `ENOSYS` where there is no such call.
+    /// `EOPNOTSUPP` or `ENOSYS`: it is never possible here.
     #[cfg(target_os = "linux")]
     pub(super) fn read_cached(
         &self,
@@ -195,6 +195,18 @@ impl Sys {
             }
         }
         Ok(Some(()))
+    }
+
+    /// There is no such call here.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn read_cached(
+        &self,
+        _file: &File,
+        _buf: &mut [u8],
+        _offset: u64,
+        _path: impl Fn() -> PathBuf,
+    ) -> io::Result<Option<()>> {
+        Err(Errno::NOSYS.into())
     }
 
     /// Writes all parts, one after the other, from `offset` on.

@@ -1,4 +1,4 @@
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{TryRecvError, channel};
 
 use super::super::FileStorage;
 use super::*;
@@ -37,7 +37,7 @@ fn whoever_finds_no_slot_waits_for_one() {
         while storage.root.files.slots.waiting.load(Ordering::SeqCst) == 0 {
             std::thread::yield_now();
         }
-        assert!(wait_done.try_recv().is_err(), "there is no second slot");
+        assert_eq!(wait_done.try_recv(), Err(TryRecvError::Empty), "there is no second slot");
         drop(slot);
         wait_done.recv().unwrap();
     });
