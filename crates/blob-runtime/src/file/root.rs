@@ -36,7 +36,8 @@ pub(super) struct Root {
     pub(super) shown: Arc<str>,
     /// Held since the open: `syncfs` reports what went wrong since then (`errseq_t`, Linux 5.8).
     pub(super) dir: File,
-    pub(super) sys: Sys,
+    /// Shared with syncs that need nothing else of the root, and do not keep it locked.
+    pub(super) sys: Arc<Sys>,
     pub(super) io: Io,
     pub(super) read_only: bool,
     pub(super) bulk_sync: BulkSync,
@@ -59,7 +60,7 @@ impl Root {
             Error::io(operation, Target::Path(path.to_string_lossy().into()), None, source)
         };
         let path = std::path::absolute(&root).map_err(|error| failed(&root, Operation::Open, error))?;
-        let sys = Sys::new(hook);
+        let sys = Arc::new(Sys::new(path.clone(), hook));
         if !read_only {
             dir_sync::make_root(&sys, &path)?;
         }
@@ -106,7 +107,7 @@ impl Root {
 
     /// The path of a partition, for hooks.
     pub(super) fn path_of(&self, partition: &str) -> PathBuf {
-        self.path.join(partition)
+        self.sys.path_of(partition)
     }
 
     pub(super) fn open_partition(&self, partition: &Partition) -> io::Result<OwnedFd> {

@@ -25,6 +25,8 @@ const MAX_PARTS: usize = 1024;
 
 /// The system calls, and who watches them.
 pub(super) struct Sys {
+    /// For the paths a hook is told.
+    root: PathBuf,
     hook: Option<Arc<dyn Hook>>,
 }
 
@@ -43,8 +45,13 @@ pub(super) struct CutShort {
 }
 
 impl Sys {
-    pub(super) fn new(hook: Option<Arc<dyn Hook>>) -> Self {
-        Self { hook }
+    pub(super) fn new(root: PathBuf, hook: Option<Arc<dyn Hook>>) -> Self {
+        Self { root, hook }
+    }
+
+    /// The path of a partition.
+    pub(super) fn path_of(&self, partition: &str) -> PathBuf {
+        self.root.join(partition)
     }
 
     fn ask<T>(
