@@ -32,11 +32,11 @@ fn seed(seed: u64, value: &Bytes) -> u64 {
     sim::run(seed, async |sim| {
         let mut rng = sim.rng();
         for _ in 0..3 {
-            sim.crash_at(rng.u64(20..40), Crash::Power(Cut::Random));
+            sim.crash_at(rng.u64(30..60), Crash::Power(Cut::Random));
             drop(sim.life(life(sim.clone(), OPERATIONS / 3, value.clone())).await);
             sim.crash(if rng.bool() { Crash::Kill } else { Crash::Power(Cut::Random) });
         }
-        sim.digest()
+        sim.counts().steps
     })
 }
 

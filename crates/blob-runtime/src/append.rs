@@ -110,6 +110,8 @@ struct State<L> {
     held: bool,
     /// How the last write failed, until one succeeds.
     failed: Option<Error>,
+    /// Logical offset up to which any write was ever tried: a failed one may have left bytes behind `written`.
+    reached: u64,
     poisoned: Option<Error>,
     /// Whether the blob was ever synced through this log.
     synced_once: bool,
@@ -134,6 +136,7 @@ impl<L: Layout> Log<L> {
             cutting: false,
             held: false,
             failed: None,
+            reached: start.len,
             poisoned: None,
             synced_once: false,
             waiting: BTreeMap::new(),

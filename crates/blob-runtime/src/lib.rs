@@ -55,6 +55,8 @@ mod twins;
 
 pub use claims::{Activity, Claim, Claims};
 pub use error::{Error, Operation, Target};
+#[cfg(unix)]
+pub use file::{BulkSync, FileStorage, Io};
 pub use header::{
     Binding, Format, HEADER_BYTES, Header, HeaderFault, HeaderState, Kind, Probe, RawHeader, VERSION, Want,
 };

@@ -23,6 +23,9 @@ pub const MAX_NAME_BYTES: usize = (255 - 1 - SALT_DIGITS) / 2;
 /// The longest partition name in bytes.
 pub const MAX_PARTITION_BYTES: usize = 128;
 
+/// The lock file lies beside the partitions, also where names that differ only in case are the same.
+const RESERVED: &str = "LOCK";
+
 const SALT_DIGITS: usize = 8;
 
 /// A number drawn at random when a blob is created. Its `Debug` does not show it.
@@ -116,13 +119,15 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// Checks a partition's name: `[A-Za-z0-9_-]{1,128}`, before any path is built from it.
+/// Checks a partition's name: `[A-Za-z0-9_-]{1,128}` and not `LOCK`, before any path is built from it.
 ///
 /// # Errors
 /// [`Error::InvalidPartition`].
 pub fn check_partition(partition: &str) -> Result<(), Error> {
     let reason = if partition.is_empty() {
         "it is empty"
+    } else if partition.eq_ignore_ascii_case(RESERVED) {
+        "it is the name of the lock file"
     } else if partition.len() > MAX_PARTITION_BYTES {
         "it is too long"
     } else if !partition.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {

@@ -6,49 +6,57 @@
 //! test as a task of the machine's current *life*, lets the machine crash, and looks at what the next life finds.
 //!
 //! ```
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicBool, Ordering};
+//!
 //! use blob_runtime::sim::{self, Crash, Cut, Sim};
 //! use blob_runtime::{Error, Format, Kind, Storage, StoreId, Want};
 //! use bytes::Bytes;
 //!
-//! async fn workload(sim: Sim) -> Result<(), Error> {
-//!     let format = Format::new(Kind::USER, Want::Default(StoreId(1)));
-//!     let blob = sim.storage().open("log", b"a", &format).await?;
+//! fn format() -> Format {
+//!     Format::new(Kind::USER, Want::Exactly(StoreId(1)))
+//! }
+//!
+//! /// The store under test. It says outside of the machine what was acknowledged.
+//! async fn workload(sim: Sim, acknowledged: Arc<AtomicBool>) -> Result<(), Error> {
+//!     let blob = sim.storage().open("log", b"a", &format()).await?;
 //!     blob.write_at(0, vec![Bytes::from_static(b"first")]).await?;
 //!     blob.sync().await?;
+//!     acknowledged.store(true, Ordering::Relaxed);
 //!     blob.write_at(5, vec![Bytes::from_static(b"second")]).await
 //! }
 //!
-//! // A crash before every step of the workload, each with 20 seeds: other orders, other survivors.
+//! /// Crashes the workload just before this step. True when it ended before that.
+//! async fn conductor(sim: Sim, step: u64) -> Result<bool, Error> {
+//!     let acknowledged = Arc::new(AtomicBool::new(false));
+//!     sim.crash_at(step, Crash::Power(Cut::Random));
+//!     let ended = sim.life(workload(sim.clone(), Arc::clone(&acknowledged))).await;
+//!     sim.disarm();
+//!
+//!     // The next life: what was acknowledged is there, whatever else is.
+//!     if acknowledged.load(Ordering::Relaxed) {
+//!         let blob = sim.storage().open("log", b"a", &format().existing()).await?;
+//!         assert_eq!(blob.read_at(0, 5).await?, "first", "seed {}, step {step}", sim.seed());
+//!     }
+//!     Ok(ended.is_some())
+//! }
+//!
+//! // A crash before every step, each with 20 seeds: other orders of events, other survivors.
 //! for seed in 0..20 {
 //!     for step in 1.. {
-//!         let finished = sim::run(seed, async |sim| {
-//!             sim.crash_at(step, Crash::Power(Cut::Random));
-//!             let ended = sim.life(workload(sim.clone())).await;
-//!             sim.disarm();
-//!
-//!             // The next life sees what survived. What was synced before the crash must be there.
-//!             let format = Format::new(Kind::USER, Want::Default(StoreId(1))).existing();
-//!             match sim.storage().open("log", b"a", &format).await {
-//!                 Ok(blob) if blob.len() >= 5 => {
-//!                     let found = blob.read_at(0, 5).await?;
-//!                     assert!(ended.is_none() || found == "first", "seed {seed}, step {step}: {found:?}");
-//!                 }
-//!                 _ => assert!(ended.is_none(), "seed {seed}, step {step}: the blob is gone"),
-//!             }
-//!             Ok::<_, Error>(ended.is_some())
-//!         });
-//!         if finished.unwrap() {
+//!         if sim::run(seed, |sim| conductor(sim, step))? {
 //!             break;
 //!         }
 //!     }
 //! }
+//! # Ok::<_, Error>(())
 //! ```
 //!
 //! # The disk
 //!
-//! Content, length and names (those of partitions too) are separate things, and each has what the process sees and
-//! what is on the disk. Between the two lie *pending effects*. A successful sync makes those of its blob durable. At a
-//! power cut each is lost, kept or, when it is a write, torn, by itself: see [`Cut`]. A failed sync leaves some of them on
+//! Content, length and names (those of partitions too) are separate things, and each has what the process sees and what
+//! is on the disk. Between the two lie *pending effects*. A successful sync makes those of its blob durable. At a power
+//! cut each is lost, kept or, when it is a write, torn, by itself: see [`Cut`]. A failed sync leaves some of them on
 //! the disk and none pending: the page cache then shows bytes that are not on the disk, and no later sync writes them
 //! unless they are written again. A killed process leaves everything in the page cache.
 //!
@@ -56,16 +64,18 @@
 //!
 //! There is no clock. An operation is *issued* by the first poll of its future, has one or more *parts*, and is
 //! *completed*; each of these is a *step*, and before each the machine can crash ([`Sim::crash_at`]). Between steps the
-//! executor picks at random, from the seed, who goes on: a task, or a part of an operation. An operation that was issued
-//! runs to its end whether or not its future is dropped; only a crash stops it.
+//! executor picks at random, from the seed, who goes on: a task, or a part of an operation. An operation that was
+//! issued runs to its end whether or not its future is dropped; only a crash stops it.
 //!
-//! The same seed gives the same run, to the step, on every machine: [`Sim::digest`] proves it. Keep it so by taking
-//! nothing from clocks, threads, addresses or the iteration order of hash maps; [`Sim::rng`] gives random numbers.
+//! The same seed gives the same run, to the step, on every machine with 64-bit words: [`Sim::digest`] proves it. Keep
+//! it so by taking nothing from clocks, threads, addresses or the iteration order of hash maps; [`Sim::rng`] gives
+//! random numbers.
 //!
 //! # Faults and bugs
 //!
 //! [`Sim::faults`] makes operations fail by plan or at random, hang, go astray, run out of space, and rots bits.
-//! [`Sim::disk`] shows and edits the raw files. [`Sim::plant`] puts a [`Bug`] into the storage, to prove that a test finds it.
+//! [`Sim::disk`] shows and edits the raw files. [`Sim::plant`] puts a [`Bug`] into the storage, to prove that a test
+//! finds it.
 
 mod blob;
 mod crash;
@@ -74,6 +84,7 @@ mod executor;
 mod faults;
 mod inode;
 mod inspect;
+mod life;
 mod names;
 mod storage;
 mod trace;
@@ -92,7 +103,8 @@ pub use storage::SimStorage;
 pub use trace::{Counts, Event, Ways, What};
 
 use executor::{Kind, Next, Pause, Receiver, TaskId, reply};
-use world::{Core, Life};
+use life::Life;
+use world::Core;
 
 use crate::queue::lock;
 
@@ -164,7 +176,11 @@ impl Sim {
     /// Runs a future as a task of the current life: `None` when the machine crashed before it ended.
     ///
     /// Cancel safety: the task starts with the first poll, and is dropped with this future.
-    pub async fn life<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    pub fn life<T, F>(&self, future: F) -> impl Future<Output = Option<T>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
         /// Takes the task with it.
         struct Tied<T>(JoinHandle<T>);
 
@@ -174,8 +190,11 @@ impl Sim {
             }
         }
 
-        let mut task = Tied(self.spawn(future));
-        (&mut task.0).await
+        let sim = self.clone();
+        async move {
+            let mut task = Tied(sim.spawn(future));
+            (&mut task.0).await
+        }
     }
 
     /// Starts a task of the current life; called from a task, of that task's life.
@@ -198,8 +217,8 @@ impl Sim {
     }
 
     /// Returns to the executor once, so that others may go on.
-    pub async fn yield_now(&self) {
-        Pause::default().await;
+    pub fn yield_now(&self) -> impl Future<Output = ()> + Send + use<> {
+        Pause::default()
     }
 
     /// The machine goes down now, and starts again: all tasks of the current life are dropped (the calling one when it

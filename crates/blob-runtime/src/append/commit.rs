@@ -59,6 +59,7 @@ impl<L: Layout> Log<L> {
         let sync = kind == Kind::Sync || unsynced > self.0.config.unsynced_bytes;
         let plan = state.layout.plan(Pending { start, parts: pending, sync });
         let through = plan.through;
+        state.reached = state.reached.max(through);
         let (blob, log) = (Arc::clone(&self.0.blob), Arc::downgrade(&self.0));
         let work = async move {
             let result = match (plan.data.is_empty(), sync) {
@@ -88,8 +89,9 @@ impl<L: Layout> Log<L> {
     where
         F: FnOnce(Arc<dyn Blob>, u64, &mut L) -> BoxFuture<'static, Result<(), Error>>,
     {
-        // A write that failed may have left bytes behind `written`, so only what was never handed over needs no steps.
-        let touched = len < state.tail.written() || state.failed.is_some();
+        // A write that failed may have left bytes behind `written`, also when a shorter one has come through since: only
+        // what was never handed over needs no steps (defect 37).
+        let touched = len < state.reached;
         state.cutting = true;
         let written = state.tail.written();
         let steps = if touched {
@@ -106,6 +108,7 @@ impl<L: Layout> Log<L> {
                     Ok(()) => {
                         state.tail.cut(len);
                         state.layout.cut(len);
+                        state.reached = state.reached.min(len);
                     }
                     // Half a cut is neither the old length nor the new one: only an open that looks can tell.
                     Err(error) => state.poisoned = Some(Error::poisoned(blob.id(), error)),

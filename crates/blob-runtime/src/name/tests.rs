@@ -5,6 +5,8 @@ fn partitions_outside_the_alphabet_are_refused_with_the_reason() {
     for (partition, want) in [
         ("", "it is empty"),
         ("a/b", "it has a character that is not allowed"),
+        ("LOCK", "it is the name of the lock file"),
+        ("lock", "it is the name of the lock file"),
         ("..", "it has a character that is not allowed"),
         ("é", "it has a character that is not allowed"),
         (&"x".repeat(129), "it is too long"),

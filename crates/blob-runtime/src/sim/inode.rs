@@ -105,6 +105,19 @@ impl Data {
             at += part.len();
         }
     }
+
+    /// Writes all of it into a file, which grows where that is needed.
+    fn put(&self, offset: usize, to: &mut Vec<u8>) {
+        grow(to, offset);
+        if offset == to.len() {
+            // An append: nothing to clear first.
+            to.reserve(self.len);
+            self.parts.iter().for_each(|part| to.extend_from_slice(part));
+        } else {
+            grow(to, offset + self.len);
+            self.copy(0, self.len, offset, to);
+        }
+    }
 }
 
 fn grow(bytes: &mut Vec<u8>, len: usize) {
@@ -156,8 +169,7 @@ impl Inode {
         }
         let end = offset + data.len();
         let grew = end > self.visible.len();
-        grow(&mut self.visible, end);
-        data.copy(0, data.len(), offset, &mut self.visible);
+        data.put(offset, &mut self.visible);
         if grew {
             self.pending.push(Effect { number: number(), kind: EffectKind::Length(end) });
         }
@@ -182,9 +194,10 @@ impl Inode {
                 EffectKind::Length(len) => grow(&mut self.durable, len),
                 EffectKind::Resize(len) => self.durable.resize(len, 0),
                 EffectKind::Data { offset, data, astray, .. } => {
-                    grow(&mut self.durable, offset + data.len());
-                    if !astray {
-                        data.copy(0, data.len(), offset, &mut self.durable);
+                    if astray {
+                        grow(&mut self.durable, offset + data.len());
+                    } else {
+                        data.put(offset, &mut self.durable);
                     }
                 }
             }

@@ -13,7 +13,8 @@ use futures::future::maybe_done;
 
 use super::blob::{Handle, SimBlob};
 use super::faults::{Bug, Verdict};
-use super::world::{Life, Opened, Place, World};
+use super::life::Life;
+use super::world::{Opened, Place, World};
 use crate::claims::Claim;
 use crate::error::{Error, Operation, Target};
 use crate::header::{Format, HEADER_BYTES, Header, HeaderState};
@@ -23,7 +24,7 @@ use crate::storage::{Blob, Storage};
 use crate::twins::keep_one;
 
 /// Storage of one life of the simulated machine; [`Sim::storage`](super::Sim::storage) makes it. After a crash it, and
-/// every blob opened through it, answers [`Error::Closed`].
+/// every blob opened through it, answers [`Error::Closed`], and such a blob's length reads as 0.
 #[derive(Clone)]
 pub struct SimStorage {
     pub(super) life: Life,
@@ -162,7 +163,7 @@ struct Opening {
 impl Opening {
     async fn run(self) -> Result<SimBlob, Error> {
         let Self { storage: SimStorage { life, read_only }, id, format } = &self;
-        // A reader of another process does not wait for the writer's creations and removals, and opens no claim.
+        // A reader is as another process: it neither waits for creations and removals nor holds up a claim.
         let _held = if *read_only {
             None
         } else {
@@ -441,8 +442,8 @@ async fn sync_many(life: Life, handles: Vec<Arc<Handle>>) -> Result<Vec<Result<(
     Ok(results)
 }
 
-/// Takes a place in every queue at the first poll, then waits for all the tickets. As no other call can come in between,
-/// two callers never wait for each other.
+/// Takes a place in every queue at the first poll, then waits for all the tickets. As no other call can come in
+/// between, two callers never wait for each other.
 async fn enter_all<'a>(queues: impl Iterator<Item = &'a Queue>) -> Vec<Ticket> {
     let mut places: Vec<_> = queues.map(|queue| maybe_done(queue.enter())).collect();
     poll_fn(|cx| {

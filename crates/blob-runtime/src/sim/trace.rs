@@ -136,8 +136,9 @@ macro_rules! each_way {
 }
 
 each_way! {
-    lost, kept, torn, scattered_bytes, scattered_sectors, scattered_blocks, only, all_but, length_only, data_only, stale,
-    resize_lost, resize_kept, name_lost, name_kept, removal_lost, removal_kept, landed, landed_partly, not_landed, astray,
+    lost, kept, torn, scattered_bytes, scattered_sectors, scattered_blocks, only, all_but, length_only, data_only,
+    stale, resize_lost, resize_kept, name_lost, name_kept, removal_lost, removal_kept, landed, landed_partly,
+    not_landed, astray,
 }
 
 /// One thing that happened, for reading a failed run.

@@ -8,8 +8,12 @@
 )]
 
 mod append;
+#[cfg(unix)]
+mod backends;
 mod contract;
 mod disk;
+#[cfg(unix)]
+mod files;
 mod manifest;
 mod routed;
 mod sim;

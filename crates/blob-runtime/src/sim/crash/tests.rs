@@ -72,3 +72,19 @@ fn runs_cover_a_write_and_end_at_the_granularity() {
         assert!(seen.iter().all(|count| *count > 0), "{granularity:?}: {seen:?}");
     }
 }
+
+/// Four large writes: each pattern of lost and kept ones comes up, also those that no single rule makes.
+#[test]
+fn a_random_cut_reaches_every_subset() {
+    let mut rng = Rng::with_seed(3);
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..4000 {
+        let (mut draws, mut ways) = (rng.fork(), Ways::default());
+        let mut judge = Judge::new(Cut::Random, None, || vec![1, 2, 3, 4], &mut draws, &mut ways);
+        let fates = [1, 2, 3, 4].map(|number| judge.fate(number, 4096, 100_000));
+        if fates.iter().all(|fate| matches!(fate, Fate::Kept | Fate::Lost)) {
+            seen.insert(fates.map(|fate| fate == Fate::Kept));
+        }
+    }
+    assert_eq!(seen.len(), 16, "{seen:?}");
+}

@@ -166,7 +166,7 @@ fn a_page_may_take_its_clean_bytes_along() {
     assert_eq!(file.inode.durable.len(), 2 * BLOCK_BYTES + 3);
 }
 
-/// ext4 with `data=writeback`: a block is freed by a truncation, comes back to the file, and a crash shows what it held.
+/// ext4 with `data=writeback`: a truncation frees a block, it comes back to the file, and a crash shows what it held.
 #[test]
 fn a_new_block_may_show_the_files_past() {
     let regrown = |zeroed: bool, synced: bool, stale: bool| {

@@ -102,6 +102,20 @@ fn the_name_of_a_found_blob_is_made_durable_with_its_first_sync() {
     });
 }
 
+/// A process syncs one partition and makes another one, and is killed. What it knew of the root died with it: the next
+/// process must sync the root again for the partition it finds.
+#[test]
+fn what_a_process_knew_of_the_root_dies_with_it() {
+    sim::run(4, async |sim| {
+        sim.storage().open("q", A, &format()).await.unwrap().sync().await.unwrap();
+        open(&sim, A).await.write_at(0, bytes(b"xy")).await.unwrap();
+        sim.crash(Crash::Kill);
+        open(&sim, A).await.sync().await.unwrap();
+        sim.crash(LOSE_ALL);
+        assert_eq!(found(&sim, A).await.unwrap(), "xy");
+    });
+}
+
 /// The data of a write survives a power cut and its length does not; then the length and not the data.
 #[test]
 fn length_and_data_are_lost_apart() {

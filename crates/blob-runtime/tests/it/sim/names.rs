@@ -122,7 +122,8 @@ fn names_are_checked_and_listed_in_order() {
     });
 }
 
-/// A creation costs no sync of its own; the first sync of many new blobs costs one of the directory and one of the root.
+/// A creation costs no sync of its own; the first sync of many new blobs costs one of the directory and one of the
+/// root.
 #[test]
 fn many_new_blobs_share_the_syncs_of_their_names() {
     for seed in 0..20 {

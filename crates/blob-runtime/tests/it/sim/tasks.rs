@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use blob_runtime::Operation;
 use blob_runtime::sim::{self, Fault};
+use blob_runtime::{Error, Operation};
 
 /// A crash drops every task of the life: none of them runs on, and their handles say so.
 #[test]
@@ -75,6 +75,32 @@ fn a_task_of_a_crashed_life_sees_no_error() {
             assert_eq!(ended.await.is_none(), sim.crashes() == 1);
         });
     }
+}
+
+/// The conductor itself works on the storage when a crash strikes. It outlives the machine, so it is told.
+#[test]
+fn the_conductor_is_told_that_the_machine_is_off() {
+    for step in 1..=3 {
+        sim::run(3, async |sim| {
+            let blob = durable(&sim, A, b"hello").await;
+            sim.crash_at(step, LOSE_ALL);
+            let result = blob.write_at(0, bytes(b"x")).await;
+            assert!(matches!(result, Err(Error::Closed)), "{result:?}");
+            assert_eq!(sim.crashes(), 1);
+            assert_eq!(found(&sim, A).await.unwrap(), "hello");
+        });
+    }
+}
+
+/// Stores take their storage to any executor, and a test its handle of the run.
+#[test]
+fn handles_may_go_anywhere() {
+    fn goes<T: Send + Sync>() {}
+    goes::<Sim>();
+    goes::<blob_runtime::sim::SimStorage>();
+    goes::<blob_runtime::sim::JoinHandle<u8>>();
+    goes::<blob_runtime::sim::Faults>();
+    goes::<blob_runtime::sim::RawDisk>();
 }
 
 #[test]
