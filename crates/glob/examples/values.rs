@@ -40,7 +40,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for section in glob.sections() {
             let blocks: Vec<_> = glob.scan(section, Cursor::START).try_collect().await?;
             let bytes = glob.bytes(section).await?;
-            println!("section {section}: {} blocks in {bytes} bytes, clean: {}", blocks.len(), glob.recovery().opening.clean);
+            println!(
+                "section {section}: {} blocks in {bytes} bytes, clean: {}",
+                blocks.len(),
+                glob.recovery().opening.clean
+            );
         }
         assert_eq!(glob.sections(), [1, 2]);
         glob.destroy().await?;

@@ -568,7 +568,7 @@ impl RawGlob {
 }
 
 /// Whether a section answers so because it was taken out of use: removed, or opened anew.
-fn is_gone(error: &Error) -> bool {
+pub(crate) fn is_gone(error: &Error) -> bool {
     matches!(error, Error::Closed) || matches!(error.storage(), Some(StorageError::Removed { .. }))
 }
 

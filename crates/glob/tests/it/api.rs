@@ -38,11 +38,10 @@ fn typed_values_come_back_as_they_were() {
             assert_eq!(glob.try_get(*section, *location).unwrap().unwrap(), *value);
             glob.wait_durable(*section, *location).await.unwrap();
         }
-        assert_eq!((glob.sections(), glob.oldest_section(), glob.newest_section()), (
-            vec![0, 7, u64::MAX],
-            Some(0),
-            Some(u64::MAX)
-        ));
+        assert_eq!(
+            (glob.sections(), glob.oldest_section(), glob.newest_section()),
+            (vec![0, 7, u64::MAX], Some(0), Some(u64::MAX))
+        );
         assert_eq!((glob.len(7).await.unwrap(), glob.durable_len(7).await.unwrap()), (17, 17));
         let scanned: Vec<_> = glob.scan(7, Cursor::START).try_collect().await.unwrap();
         let own: Vec<_> = places.iter().filter(|(section, ..)| *section == 7).collect();
@@ -233,7 +232,10 @@ fn sections_and_items_out_of_range() {
             glob.scan(2, Cursor::START).next().await.unwrap().map(|_| 0),
         ];
         for result in pruned {
-            assert!(matches!(result, Err(Error::Pruned { oldest: 3, .. })), "also after a restart (defect 22): {result:?}");
+            assert!(
+                matches!(result, Err(Error::Pruned { oldest: 3, .. })),
+                "also after a restart (defect 22): {result:?}"
+            );
         }
         assert!(glob.remove_section(3).await.unwrap());
         assert_eq!(glob.append(3, b"anew").await.unwrap().position, 0);
@@ -417,10 +419,9 @@ fn what_is_of_another_format_is_refused() {
 #[test]
 fn settings_that_cannot_be_are_refused_before_anything_is_touched() {
     let storage = storage();
-    for config in [
-        Config::new("values").compression(Compression::Zstd { level: 100 }),
-        Config::new("values").buffer_bytes(0),
-    ] {
+    for config in
+        [Config::new("values").compression(Compression::Zstd { level: 100 }), Config::new("values").buffer_bytes(0)]
+    {
         let error = block_on(RawGlob::open(Arc::clone(&storage), config)).unwrap_err();
         assert!(matches!(error, Error::InvalidConfig { .. }), "{error:?}");
     }
@@ -451,7 +452,7 @@ fn threads_share_one_glob() {
                             glob.sync(section).await.unwrap();
                         }
                         if n % 50 == 0 {
-                            glob.append(thread, &value).await.unwrap();
+                            glob.append(20 + thread, &value).await.unwrap();
                             glob.sync_all().await.unwrap();
                             glob.maintain().await.unwrap();
                         }
@@ -462,8 +463,12 @@ fn threads_share_one_glob() {
                         let (section, at, value) = &mine[mine.len() / 2];
                         assert_eq!(glob.get(*section, at.location).await.unwrap(), value);
                         if n % 40 == 0 {
-                            let positions: Vec<_> =
-                                glob.scan(*section, Cursor::START).map_ok(|frame| frame.position).try_collect().await.unwrap();
+                            let positions: Vec<_> = glob
+                                .scan(*section, Cursor::START)
+                                .map_ok(|frame| frame.position)
+                                .try_collect()
+                                .await
+                                .unwrap();
                             assert_eq!(positions, (0..positions.len() as u64).collect::<Vec<_>>());
                         }
                     }

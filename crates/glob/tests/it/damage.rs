@@ -93,7 +93,9 @@ fn every_byte_of_a_closed_section() {
                 let hit = (place.location.offset..place.location.end().unwrap()).contains(&(at as u64));
                 match glob.get(1, place.location).await {
                     Ok(read) => assert!(read == value && !hit && at < seal, "byte {at}: {value}"),
-                    Err(Error::ChecksumMismatch { offset, .. }) => assert_eq!((offset, hit), (place.location.offset, true)),
+                    Err(Error::ChecksumMismatch { offset, .. }) => {
+                        assert_eq!((offset, hit), (place.location.offset, true))
+                    }
                     Err(Error::InvalidLocation { .. }) => assert!(hit, "byte {at}: {value}"),
                     Err(Error::Corrupt { offset, .. }) => assert!(at >= seal && offset == seal as u64, "byte {at}"),
                     Err(error) => panic!("byte {at}: {error:?}"),
@@ -139,7 +141,10 @@ fn every_byte_of_a_section_that_was_left() {
                     let truncate = config().on_damage(OnDamage::Truncate);
                     let glob = RawGlob::open(Arc::clone(&storage), truncate).await.unwrap();
                     let report = &glob.recovery().sections[0];
-                    assert_eq!((report.case, report.items, report.quarantined_bytes), (Case::Damaged, 0, rotten.len() as u64));
+                    assert_eq!(
+                        (report.case, report.items, report.quarantined_bytes),
+                        (Case::Damaged, 0, rotten.len() as u64)
+                    );
                     assert_eq!(glob.append(1, b"anew").await.unwrap().position, 0);
                 }
                 Ok(glob) => {

@@ -1,11 +1,10 @@
 //! Stories of single faults on the simulated disk, each with its exact outcome.
 
-use std::sync::Arc;
-
+use blob_runtime::Operation;
 use blob_runtime::sim::{self, Crash, Cut, Fault, Sim};
-use blob_runtime::{Operation, Storage};
 use bytes::Bytes;
 use futures::TryStreamExt;
+use futures::future::join_all;
 use glob::{Config, Cursor, Error, RawGlob};
 
 const NAME: [u8; 8] = 1_u64.to_be_bytes();
@@ -70,30 +69,26 @@ fn a_commit_is_one_write_and_one_sync() {
     });
 }
 
-/// 16 tasks append and sync at once: far fewer syncs than tasks.
+/// 16 tasks append and sync at once: the first leads, and the others share one.
 #[test]
 fn a_group_shares_its_syncs() {
     sim::run(2, async |sim| {
-        let glob = {
-            let sim = sim.clone();
-            sim.clone().life(async move { open(&sim).await }).await.unwrap()
-        };
-        let before = sim.counts().performed(Operation::Sync);
-        let tasks: Vec<_> = (0..16_u8)
-            .map(|n| {
-                let glob = glob.clone();
-                sim.spawn(async move {
+        life(&sim, LOSE_ALL, |sim| async move {
+            let glob = open(&sim).await;
+            let before = sim.counts().performed(Operation::Sync);
+            let tasks = (0..16_u8).map(|n| {
+                let glob = &glob;
+                async move {
                     glob.append(1, &[n]).await.unwrap();
                     glob.sync(1).await.unwrap();
-                })
-            })
-            .collect();
-        for task in tasks {
-            assert_eq!(task.await, Some(()));
-        }
-        let syncs = sim.counts().performed(Operation::Sync) - before;
-        assert!(syncs <= 8, "{syncs} syncs");
-        assert_eq!(glob.durable_len(1).await.unwrap(), 16);
+                }
+            });
+            join_all(tasks).await;
+            let syncs = sim.counts().performed(Operation::Sync) - before;
+            assert!(syncs <= 4, "{syncs} syncs, those of the manifest among them");
+            assert_eq!(glob.durable_len(1).await.unwrap(), 16);
+        })
+        .await;
     });
 }
 
@@ -182,11 +177,10 @@ fn a_full_disk_in_the_middle_of_a_batch() {
 /// with zeros before the truncation, so what comes back is no frame.
 #[test]
 fn a_freed_block_that_comes_back_holds_no_frame() {
-    let mut stale = 0;
     for seed in 0..200 {
-        stale += sim::run(seed, async |sim| {
+        sim::run(seed, async |sim| {
             sim.disk().set_stale(true);
-            let rewound = life(&sim, Crash::Power(Cut::Random), |sim| async move {
+            life(&sim, Crash::Power(Cut::Random), |sim| async move {
                 let glob = RawGlob::open(sim.storage(), config().preallocate_bytes(0)).await.unwrap();
                 glob.append(1, b"zero").await.unwrap();
                 // 100 bytes with its header; then the one that must not come back.
@@ -200,8 +194,8 @@ fn a_freed_block_that_comes_back_holds_no_frame() {
                 let next = glob.append(1, b"another").await.unwrap();
                 assert_eq!(next, doomed);
                 glob.flush(1).await.unwrap();
-            });
-            rewound.await;
+            })
+            .await;
             life(&sim, LOSE_ALL, |sim| async move {
                 let glob = open(&sim).await;
                 let shown = values(&glob, 1).await;
@@ -209,10 +203,8 @@ fn a_freed_block_that_comes_back_holds_no_frame() {
                 assert!(shown[2..].iter().all(|value| value == "another"), "seed {seed}: {shown:?}");
             })
             .await;
-            sim.counts().ways.stale
         });
     }
-    assert!(stale > 20, "{stale} blocks came back");
 }
 
 /// The recovery's own sync fails: zeros over the torn tail are in the cache and not on the disk, an old frame is (defect
@@ -324,7 +316,10 @@ fn a_failed_read_is_no_end() {
                 let opened = RawGlob::open(sim.storage(), config()).await;
                 if sim.faults().armed() == 0 {
                     let error = opened.unwrap_err();
-                    assert_eq!(error.storage().and_then(|e| e.io_kind()), std::io::Error::from_raw_os_error(5).kind().into());
+                    assert_eq!(
+                        error.storage().and_then(|e| e.io_kind()),
+                        std::io::Error::from_raw_os_error(5).kind().into()
+                    );
                 }
             })
             .await;
@@ -363,7 +358,10 @@ fn a_destroy_is_whole() {
                 life(&sim, LOSE_ALL, move |sim| async move {
                     let glob = open(&sim).await;
                     let there = glob.sections();
-                    assert!(there.is_empty() || (there == [0, 1, 2, 3] && !through), "{crash:?}, step {step}: {there:?}");
+                    assert!(
+                        there.is_empty() || (there == [0, 1, 2, 3] && !through),
+                        "{crash:?}, step {step}: {there:?}"
+                    );
                     for section in there {
                         assert_eq!(values(&glob, section).await, ["value"]);
                     }
@@ -429,8 +427,6 @@ fn what_an_open_shows_is_durable_and_a_second_open_changes_nothing() {
             .await;
             let shown = life(&sim, LOSE_ALL, |sim| async move { values(&open(&sim).await, 1).await }).await;
             assert_eq!(shown.len(), 6, "a killed process leaves its writes");
-            let storage: Arc<dyn Storage> = sim.storage();
-            drop(storage);
             let before = sim.disk().durable("values", &NAME);
             life(&sim, LOSE_ALL, |sim| async move {
                 let glob = open(&sim).await;

@@ -1,8 +1,8 @@
 //! Bytes on disk that were made to harm, or are just noise: no panic, no loop, no read beyond the bound, never a wrong
 //! value (P8, P13).
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use blob_runtime::{
@@ -225,7 +225,11 @@ fn a_store_with_anything_in_a_section() {
             }
             glob.append(1, b"end").await.unwrap();
             let clean = rng.bool();
-            if clean { glob.close().await.unwrap() } else { glob.sync(1).await.unwrap() }
+            if clean {
+                glob.close().await.unwrap()
+            } else {
+                glob.sync(1).await.unwrap()
+            }
             drop(glob);
             let format = Format::new(Kind::VALUES, Want::Default(StoreId(0))).existing();
             let blob = storage.open("values", &1_u64.to_be_bytes(), &format).await.unwrap();
@@ -254,7 +258,10 @@ fn a_store_with_anything_in_a_section() {
                 glob.scan(1, Cursor::START).map_ok(|frame| frame.value).try_collect().await
             };
             let is_prefix = |values: &[Bytes]| {
-                values.iter().enumerate().all(|(n, value)| value == "end" || value[..] == [u8::try_from(n).unwrap(); 20])
+                values
+                    .iter()
+                    .enumerate()
+                    .all(|(n, value)| value == "end" || value[..] == [u8::try_from(n).unwrap(); 20])
             };
             let only = config().read_only(true);
             let read_only = RawGlob::open(Arc::clone(&storage), only).await.unwrap();
@@ -262,7 +269,10 @@ fn a_store_with_anything_in_a_section() {
                 true => Vec::new(),
                 false => read_only.scan(1, Cursor::START).collect().await,
             };
-            assert!(is_prefix(&seen.iter().flatten().map(|frame| frame.value.clone()).collect::<Vec<_>>()), "seed {seed}");
+            assert!(
+                is_prefix(&seen.iter().flatten().map(|frame| frame.value.clone()).collect::<Vec<_>>()),
+                "seed {seed}"
+            );
             let refuse = async {
                 let glob = RawGlob::open(Arc::clone(&storage), config()).await?;
                 whole(&glob).await

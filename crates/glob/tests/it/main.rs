@@ -6,4 +6,5 @@ mod damage;
 mod faults;
 mod hostile;
 mod model;
+mod properties;
 mod sweep;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use blob_runtime::sim::{self, Crash, Cut, Sim};
 use futures::TryStreamExt;
+use futures::future::join;
 use glob::{Config, Cursor, Error, RawGlob};
 
 use crate::model::{Change, Model, Shown};
@@ -69,6 +70,38 @@ async fn workload(sim: Sim, model: Arc<Mutex<Model>>) -> Result<(), Error> {
     Ok(())
 }
 
+/// An append with its sync, at the same time as a rewind of its section: what the sync has acknowledged behind the cut may
+/// not be cut off again by carrying the rewind out once more (I4, defect 35).
+async fn race(sim: Sim, model: Arc<Mutex<Model>>) -> Result<(), Error> {
+    let model = &*model;
+    let glob = RawGlob::open(sim.storage(), config()).await?;
+    append(&glob, model, 1, &["one", "two", "three", "four"]).await?;
+    sync(&glob, model, 1).await?;
+    let late = async {
+        for _ in 0..3 {
+            append(&glob, model, 1, &["late"]).await?;
+            let len = model.lock().unwrap().len(1);
+            glob.sync(1).await?;
+            // Fewer are there when the rewind has come in between, and has taken them along.
+            model.lock().unwrap().acknowledged(1, len);
+        }
+        Ok::<_, Error>(())
+    };
+    let (late, rewound) =
+        join(late, change(&glob, model, Change::Rewind { section: 1, len: 2, all_later: true })).await;
+    late.and(rewound)
+}
+
+#[test]
+fn a_crash_before_every_step_of_a_race() {
+    for seed in crate::crash::seeds(150) {
+        let mut step = 1;
+        while !crash_in(race, seed, step, Crash::Power(Cut::LoseAll), &[]) {
+            step += 1;
+        }
+    }
+}
+
 async fn shown(glob: &RawGlob) -> Result<Shown, Error> {
     let mut shown = Shown::new();
     for section in glob.sections() {
@@ -87,13 +120,26 @@ async fn look(sim: Sim, model: Arc<Mutex<Model>>, case: String) -> Result<(), Er
     sync(&glob, &model, 7).await
 }
 
-/// Whether the workload was through before the crash came.
 fn crash_at(seed: u64, step: u64, crash: Crash, then: &[(u64, Crash)]) -> bool {
+    crash_in(workload, seed, step, crash, then)
+}
+
+/// Whether the work was through before the crash came.
+fn crash_in<Fut>(
+    work: impl Fn(Sim, Arc<Mutex<Model>>) -> Fut,
+    seed: u64,
+    step: u64,
+    crash: Crash,
+    then: &[(u64, Crash)],
+) -> bool
+where
+    Fut: Future<Output = Result<(), Error>> + Send + 'static,
+{
     sim::run(seed, async |sim| {
         let case = format!("seed {seed}, step {step}, {crash:?}, then {then:?}");
         let model = Arc::new(Mutex::new(Model::default()));
         sim.crash_at(step, crash);
-        let ended = sim.life(workload(sim.clone(), Arc::clone(&model))).await;
+        let ended = sim.life(work(sim.clone(), Arc::clone(&model))).await;
         assert!(matches!(ended, None | Some(Ok(()))), "{case}: {ended:?}");
         if sim.disarm() {
             sim.crash(crash);
