@@ -455,6 +455,8 @@ impl Life {
                             let durable = self.journal.durable_len(section).await.unwrap_or(0);
                             let mut oracle = self.oracle.lock().unwrap();
                             assert_eq!(oracle.epoch, epoch);
+                            // A sync that began meanwhile covers what the section has now.
+                            oracle.epoch += 1;
                             if let Some(found) = oracle.now.sections.get_mut(&section) {
                                 assert!((found.synced..=found.items.len()).contains(&len), "{}", self.case);
                                 found.items.truncate(len);
