@@ -513,6 +513,6 @@ fn nothing_acknowledged_is_lost() {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     match number("SEED") {
         Some(one) => seed(one),
-        None => (0..number("SEEDS").unwrap_or(400)).for_each(seed),
+        None => (0..number("SEEDS").unwrap_or(3000)).for_each(seed),
     }
 }
