@@ -42,6 +42,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
@@ -95,8 +96,10 @@ struct Shared<L> {
     blob: Arc<dyn Blob>,
     config: Config,
     state: Mutex<State<L>>,
-    /// Entered by a [`Hold`]; who waits for its end stands in line here.
+    /// Entered by a [`Hold`].
     holds: Queue,
+    /// Counts the beginnings and ends of cuts: odd while one is under way.
+    cuts: AtomicU64,
 }
 
 struct State<L> {
@@ -121,6 +124,13 @@ struct State<L> {
 }
 
 impl<L> State<L> {
+    /// Notes who is to be woken when anything has changed.
+    fn wait(&mut self, id: &mut Option<u64>, cx: &Context<'_>) {
+        let id = *id.get_or_insert(self.next_waiter);
+        self.next_waiter = self.next_waiter.max(id + 1);
+        self.waiting.insert(id, cx.waker().clone());
+    }
+
     fn wake_waiting(&mut self) {
         std::mem::take(&mut self.waiting).into_values().for_each(Waker::wake);
     }
@@ -142,7 +152,7 @@ impl<L: Layout> Log<L> {
             waiting: BTreeMap::new(),
             next_waiter: 0,
         };
-        Self(Arc::new(Shared { blob, config, state: Mutex::new(state), holds: Queue::new() }))
+        Self(Arc::new(Shared { blob, config, state: Mutex::new(state), holds: Queue::new(), cuts: AtomicU64::new(0) }))
     }
 
     /// The blob beneath.
@@ -173,6 +183,12 @@ impl<L: Layout> Log<L> {
     /// Bytes held in memory because they are not written yet.
     pub fn pending_bytes(&self) -> usize {
         self.state().tail.pending_bytes()
+    }
+
+    /// Counts the beginnings and ends of cuts; odd while one is under way. A read that sees it change has seen bytes of
+    /// both sides, or zeros in between.
+    pub fn cuts(&self) -> u64 {
+        self.0.cuts.load(Ordering::Acquire)
     }
 
     /// Why the log takes no change, if it does not.
@@ -208,8 +224,7 @@ impl<L: Layout> Log<L> {
             match job {
                 // How it ended is told by the state.
                 Some(job) => drop(job.await),
-                // Held: after the hold it is this one's turn to try again.
-                None => drop(self.0.holds.enter().await),
+                None => Released { log: self, id: None }.await,
             }
         }
     }
@@ -233,6 +248,13 @@ impl<L: Layout> Log<L> {
             return Err(NotAppended::Failed(error));
         }
         let filled = state.tail.filling_bytes();
+        if let Some(error) = &state.failed
+            && state.tail.pending_bytes().saturating_add(len) > self.0.config.buffer_bytes.saturating_mul(2)
+            && state.tail.pending_bytes() > 0
+        {
+            // Both buffers' worth is waiting for a write that fails: memory is bounded.
+            return Err(NotAppended::Failed(error.clone()));
+        }
         if filled == 0 || filled.saturating_add(len) <= self.0.config.buffer_bytes {
             return Ok(state.tail.fill(len, fill));
         }
@@ -324,7 +346,11 @@ impl<L: Layout> Log<L> {
     ///
     /// Cancel safety: the log takes no change from the first poll on.
     pub async fn retire(&self) {
-        self.state().poisoned.get_or_insert(Error::Closed);
+        {
+            let mut state = self.state();
+            state.poisoned.get_or_insert(Error::Closed);
+            state.wake_waiting();
+        }
         self.settle().await;
     }
 
@@ -498,7 +524,9 @@ pub struct Hold<L: Layout> {
 impl<L: Layout> Drop for Hold<L> {
     fn drop(&mut self) {
         // Before the ticket goes on to the next in line.
-        self.log.state().held = false;
+        let mut state = self.log.state();
+        state.held = false;
+        state.wake_waiting();
     }
 }
 
@@ -527,14 +555,40 @@ impl<L: Layout> Future for Changed<'_, L> {
         if answered || woken || state.job.is_some() {
             return Poll::Ready(());
         }
-        let id = *self.id.get_or_insert(state.next_waiter);
-        state.next_waiter = state.next_waiter.max(id + 1);
-        state.waiting.insert(id, cx.waker().clone());
+        state.wait(&mut self.id, cx);
         Poll::Pending
     }
 }
 
 impl<L: Layout> Drop for Changed<'_, L> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.log.state().waiting.remove(&id);
+        }
+    }
+}
+
+/// Waits until no [`Hold`] keeps appends out. Whoever waits takes nothing: others may go on while it is not polled.
+struct Released<'a, L: Layout> {
+    log: &'a Log<L>,
+    id: Option<u64>,
+}
+
+impl<L: Layout> Future for Released<'_, L> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let log = self.log;
+        let mut state = log.state();
+        if !state.held || state.poisoned.is_some() {
+            return Poll::Ready(());
+        }
+        state.wait(&mut self.id, cx);
+        Poll::Pending
+    }
+}
+
+impl<L: Layout> Drop for Released<'_, L> {
     fn drop(&mut self) {
         if let Some(id) = self.id {
             self.log.state().waiting.remove(&id);

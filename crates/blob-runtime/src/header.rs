@@ -292,6 +292,8 @@ pub struct Format {
     pub salt: Option<Salt>,
     /// Whether a missing blob is created; otherwise it is [`Error::NotFound`].
     pub create: bool,
+    /// Only to be looked at: nothing on disk is changed by the open, also where two files bear the name.
+    pub look_only: bool,
     /// Asked when two files bear the blob's name: the one without anything valid is the remnant of a creation that a
     /// crash cut short and is removed; when both have something, that is [`Error::Corrupt`]. `None`: any byte that is
     /// not zero counts as valid.
@@ -301,7 +303,16 @@ pub struct Format {
 impl Format {
     /// A format of this kind and store, created when missing: unit and item 0 and of no concern, salt drawn at random.
     pub fn new(kind: Kind, store: Want<StoreId>) -> Self {
-        Self { kind, unit: Want::Default(0), item: Want::Default(0), store, salt: None, create: true, probe: None }
+        Self {
+            kind,
+            unit: Want::Default(0),
+            item: Want::Default(0),
+            store,
+            salt: None,
+            create: true,
+            look_only: false,
+            probe: None,
+        }
     }
 
     /// Sets what is expected of `unit`.
@@ -326,6 +337,12 @@ impl Format {
     #[must_use]
     pub fn existing(self) -> Self {
         Self { create: false, ..self }
+    }
+
+    /// Only to be looked at, see [`look_only`](Self::look_only); a missing one is [`Error::NotFound`].
+    #[must_use]
+    pub fn look_only(self) -> Self {
+        Self { create: false, look_only: true, ..self }
     }
 
     /// Sets how two files of one name are told apart.

@@ -359,6 +359,14 @@ impl Manifest {
         }
     }
 
+    /// Takes it out of use: it takes no change from now on, and what has begun is over when this returns.
+    ///
+    /// Cancel safety: it takes no change from the first poll on.
+    pub async fn retire(&self) {
+        lock(&self.inner).poisoned.get_or_insert(Error::Closed);
+        self.quiesce().await;
+    }
+
     /// Why it takes no change, if it does not.
     pub fn poison_cause(&self) -> Option<Error> {
         lock(&self.inner).poisoned.clone()
@@ -379,7 +387,7 @@ impl Manifest {
                 inner.job = None;
                 match &result {
                     Ok(()) => inner.current = next,
-                    Err(error) => inner.poisoned = Some(error.clone()),
+                    Err(error) => drop(inner.poisoned.get_or_insert_with(|| error.clone())),
                 }
             }
             result

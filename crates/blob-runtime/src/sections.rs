@@ -115,13 +115,14 @@ impl<T: Send + Sync + 'static> Sections<T> {
     pub async fn open<E, F, Fut>(&self, section: u64, format: &Format, make: F) -> Result<Option<Arc<T>>, E>
     where
         E: From<Error>,
-        F: FnOnce(Arc<dyn Blob>) -> Fut,
+        F: Fn(Arc<dyn Blob>) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         if let Some(open) = self.table.get(section) {
             return Ok(Some(open));
         }
-        let init = || async {
+        let make = &make;
+        let init = || async move {
             let blob = self.storage.open(&self.partition, &section_name(section), format).await?;
             make(blob).await
         };

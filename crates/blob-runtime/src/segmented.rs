@@ -226,20 +226,29 @@ impl<D: Driver> Core<D> {
         open
     }
 
+    /// Recovers a section whose sync has failed, if it is one.
+    async fn recover_unclean(&self, section: u64) -> Result<(), D::Error> {
+        if !lock(&self.unclean).contains_key(&section) {
+            return Ok(());
+        }
+        self.driver.sync_found(&[section]).await?;
+        let found = self.driver.survey(section, Look::Unclean(None), false).await?;
+        match self.driver.damage(section, &found) {
+            Some(damage) if self.on_damage == OnDamage::Refuse => return Err(damage.error.into()),
+            _ => self.driver.carry_out(section, found).await?,
+        }
+        lock(&self.unclean).remove(&section);
+        Ok(())
+    }
+
     async fn open_section(&self, section: u64, create: bool) -> Result<D::Section, D::Error> {
+        // Whoever was in line when the store was closed comes too late.
+        self.guard(section)?;
         let look = match self.target {
             Some(target) if target.section == section => Look::Unclean(Some(target)),
             _ => self.look,
         };
-        if lock(&self.unclean).contains_key(&section) {
-            self.driver.sync_found(&[section]).await?;
-            let found = self.driver.survey(section, Look::Unclean(None), false).await?;
-            match self.driver.damage(section, &found) {
-                Some(damage) if self.on_damage == OnDamage::Refuse => return Err(damage.error.into()),
-                _ => self.driver.carry_out(section, found).await?,
-            }
-            lock(&self.unclean).remove(&section);
-        }
+        self.recover_unclean(section).await?;
         let found = self.driver.survey(section, look, create).await?;
         match (self.driver.damage(section, &found), self.on_damage) {
             (None, _) => Ok(self.driver.attach(section, found)),

@@ -40,6 +40,8 @@ pub(crate) struct Found {
     item_bytes: u32,
     /// Whole items, within what an unfinished rewind keeps.
     items: u64,
+    /// It was made, and nothing was written yet.
+    created: bool,
 }
 
 impl Section {
@@ -71,10 +73,11 @@ impl Sections {
             }
             .boxed()
         });
-        let format = Format::new(Kind::PAGED, Want::Exactly(self.store))
+        let mut format = Format::new(Kind::PAGED, Want::Exactly(self.store))
             .unit(Want::Default(self.config.page_bytes))
             .item(self.item)
             .probe(probe);
+        format.look_only = self.config.options.read_only;
         if create { format } else { format.existing() }
     }
 
@@ -137,6 +140,8 @@ impl Driver for Sections {
 
     async fn survey(&self, section: u64, look: Look, create: bool) -> Result<Found, Error> {
         let blob = self.open_blob(section, &self.format(create)).await?;
+        // Also in a journal that was closed: a caller that was dropped while it made the section leaves such a file.
+        let created = blob.header_state() == HeaderState::New && blob.is_empty();
         let survey = match blob.header_state() {
             HeaderState::Bad(_) => self.find_page_size(section, blob).await?,
             _ => Survey::new(blob, None).await?,
@@ -154,15 +159,14 @@ impl Driver for Sections {
             true => survey.limit(items * u64::from(item_bytes)).await?,
             false => survey,
         };
-        Ok(Found { survey, look, item_bytes, items })
+        Ok(Found { survey, look, item_bytes, items, created })
     }
 
     fn damage(&self, _section: u64, found: &Found) -> Option<Damage> {
         let survey = &found.survey;
         let blob = survey.blob();
-        let created = blob.header_state() == HeaderState::New && blob.is_empty();
-        let whole = survey.is_clean() && survey.len() % u64::from(found.item_bytes) == 0;
-        if found.look != Look::Clean || created || whole {
+        let whole = survey.is_clean() && survey.len().is_multiple_of(u64::from(found.item_bytes));
+        if found.look != Look::Clean || found.created || whole {
             return None;
         }
         let error = blob_runtime::Error::Corrupt {
@@ -183,7 +187,7 @@ impl Driver for Sections {
 
     async fn carry_out(&self, section: u64, found: Found) -> Result<(), Error> {
         let damaged = self.damage(section, &found).is_some();
-        let Found { survey, look, item_bytes, items } = found;
+        let Found { survey, look, item_bytes, items, .. } = found;
         let keep = items * u64::from(item_bytes);
         let (blob, ended) = (Arc::clone(survey.blob()), survey.ended());
         let proven_items = survey.proven().min(keep) / u64::from(item_bytes);
@@ -195,9 +199,9 @@ impl Driver for Sections {
             _ if survey.left_over() > 0 || ended != Ended::Whole => Some(Reason::TornTail(ended)),
             _ => None,
         };
-        // What is damaged, or has pages behind the cut that verify, may be worth a look; a rewind's bytes were given up.
+        // Whatever is not zero may be worth a look: what looks like a torn tail may be rot. A rewind's bytes were given up.
         let cut = survey.geometry().blob_len(keep);
-        let worth = damaged || ended != Ended::Whole || (survey.is_empty() && !zero_from(&blob, 0).await?);
+        let worth = damaged || ended != Ended::Whole || !zero_from(&blob, cut).await?;
         let dropped_bytes = blob.len().saturating_sub(cut);
         let quarantined_bytes = if worth && !rewound {
             let (limit, why) = (self.config.quarantine_bytes, format!("{reason:?}"));

@@ -174,10 +174,12 @@ impl Member {
         shard.get(key).map(look)
     }
 
-    /// The data of a page, fetched by `fetch` when it is not held. Of many that ask at once one fetches.
+    /// The data of a page, fetched by `fetch` when it is not held. Of many that ask at once one fetches. Only a page of
+    /// `full` bytes is kept: a shorter one is being cut, or is going to grow.
     pub(crate) async fn get_or_fetch(
         &self,
         page: u64,
+        full: usize,
         fetch: impl FnOnce() -> BoxFuture<'static, Result<Bytes, Error>>,
     ) -> Result<Bytes, Error> {
         if let Some(data) = self.try_with(page, Bytes::clone) {
@@ -189,7 +191,9 @@ impl Member {
         // Only the fetch that is still noted may leave its page here; a cut has struck out what it concerns.
         if fetches.running.get(&page).is_some_and(|noted| noted.ptr_eq(&running)) {
             fetches.running.remove(&page);
-            if let Ok(data) = &result {
+            if let Ok(data) = &result
+                && data.len() == full
+            {
                 let key = self.key(page);
                 self.cache.shard(key).insert(key, data.clone());
             }

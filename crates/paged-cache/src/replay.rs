@@ -16,6 +16,8 @@ const READ_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub struct Replay {
     paged: Paged,
+    /// Cuts there had been when it began: one more, and what is read next may not follow what was yielded.
+    cuts: u64,
     at: u64,
     end: u64,
     /// Whole pages read and not yet yielded, with the number of the first.
@@ -29,7 +31,8 @@ impl Replay {
         if at > end {
             return Err(Error::OutOfBounds { blob: paged.blob().id().clone(), offset: at, len: 0, stream_len: end });
         }
-        Ok(Self { paged, at, end, chunk: Bytes::new(), page: 0 })
+        let cuts = paged.cuts();
+        Ok(Self { paged, cuts, at, end, chunk: Bytes::new(), page: 0 })
     }
 
     /// Logical offset of the next byte to come.
@@ -44,7 +47,13 @@ impl Replay {
     /// # Errors
     /// [`Error::ChecksumMismatch`], [`Error::Cut`], and what reading the blob answers.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let result = self.step().await;
+        if self.at >= self.end {
+            return Ok(None);
+        }
+        let mut result = self.step().await;
+        if self.cuts % 2 == 1 || self.paged.cuts() != self.cuts {
+            result = Err(self.cut());
+        }
         if result.is_err() {
             self.end = self.at;
         }

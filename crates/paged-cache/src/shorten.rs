@@ -36,7 +36,11 @@ pub(crate) async fn shorten(
     }
     let last = match known {
         Some(last) => last,
-        None => read_page(blob, geometry, binding, place.page).await?,
+        None => {
+            // The page was filled since: its newer slot counts as the durable one only when it is.
+            blob.sync().await?;
+            read_page(blob, geometry, binding, place.page).await?
+        }
     };
     let Some(data) = last.data.get(..place.offset) else {
         return Err(damaged(blob, geometry, place.page, "one that ends before the stream does"));

@@ -176,7 +176,8 @@ impl Paged {
         let (geometry, binding) = (inner.geometry, inner.binding);
         let pages = geometry.full_pages(len)..geometry.pages(inner.log.len());
         inner.member.forget_from(pages.start, pages.end);
-        let result = inner
+        let weak = Arc::downgrade(inner);
+        inner
             .log
             .cut_with(len, |blob, written, layout| {
                 let keep = len.min(written);
@@ -187,14 +188,16 @@ impl Paged {
                 async move {
                     let last = shorten(&blob, geometry, binding, keep, known).await?;
                     *cut_to.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(last);
+                    // What a read has brought since; from now on the blob holds no such page.
+                    if let Some(inner) = weak.upgrade() {
+                        inner.member.forget_from(pages.start, pages.end);
+                    }
                     Ok(())
                 }
                 .boxed()
             })
-            .await;
-        // What a read has brought while the cut was under way.
-        inner.member.forget_from(pages.start, pages.end);
-        Ok(result?)
+            .await?;
+        Ok(())
     }
 
     /// Looks at `len` bytes at `offset` in memory, in place: in a page that is held, or in the part that is not in a
@@ -224,6 +227,24 @@ impl Paged {
     /// # Errors
     /// [`Error::OutOfBounds`], [`Error::ChecksumMismatch`], and what reading the blob answers.
     pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
+        loop {
+            let cuts = self.cuts();
+            let result = self.read_once(offset, len).await;
+            if cuts % 2 == 0 && self.cuts() == cuts {
+                return result;
+            }
+            // A cut is under way, and perhaps its caller was dropped: what was read may be half of it. It is driven to
+            // its end, and then there is one answer.
+            self.settle().await;
+        }
+    }
+
+    /// Counts the beginnings and ends of cuts; see [`Log::cuts`].
+    pub(crate) fn cuts(&self) -> u64 {
+        self.0.log.cuts()
+    }
+
+    async fn read_once(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
         let (split, tail) = self.read_memory(offset, len)?;
         if split == offset {
             return Ok(tail);
@@ -299,7 +320,7 @@ impl Paged {
             }
             .boxed()
         };
-        let data = self.0.member.get_or_fetch(number, fetch).await?;
+        let data = self.0.member.get_or_fetch(number, geometry.data_bytes(), fetch).await?;
         if data.len() < needed {
             // It was cut since.
             return Err(mismatch(blob, geometry, number, "it is shorter than the stream"));

@@ -1,5 +1,6 @@
 //! The jobs of a log: how bytes get from memory to the disk, in what order, and what a failure means.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use futures::FutureExt;
@@ -93,6 +94,7 @@ impl<L: Layout> Log<L> {
         // what was never handed over needs no steps (defect 37).
         let touched = len < state.reached;
         state.cutting = true;
+        self.0.cuts.fetch_add(1, Ordering::AcqRel);
         let written = state.tail.written();
         let steps = if touched {
             steps(Arc::clone(&self.0.blob), written, &mut state.layout)
@@ -102,8 +104,12 @@ impl<L: Layout> Log<L> {
         let log = Arc::downgrade(&self.0);
         let work = async move {
             let result = steps.await;
+            let ended = log.upgrade();
             finish(&log, result, |state, blob, result| {
                 state.cutting = false;
+                if let Some(shared) = ended {
+                    shared.cuts.fetch_add(1, Ordering::AcqRel);
+                }
                 match result {
                     Ok(()) => {
                         state.tail.cut(len);

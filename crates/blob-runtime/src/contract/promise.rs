@@ -50,7 +50,7 @@ promises! {
     READ_ONLY "read_only" "A change was asked of storage that was opened read-only. Nothing was changed.";
 
     PARTITION_NAME "name.partition"
-        "Checks a partition's name: `[A-Za-z0-9_-]{1,128}`, before any path is built from it.";
+        "Checks a partition's name: `[A-Za-z0-9_-]{1,128}` and not `LOCK`, before any path is built from it.";
     BLOB_NAME "name.blob" "Checks a blob's name: 1 to [`MAX_NAME_BYTES`] bytes.";
     FILE_NAME "name.file" "The file name of a blob: hex of its name, a dot, the salt as 8 hex digits.";
     SCAN "scan" "Names in a partition, sorted, each once; empty when the partition does not exist.";
@@ -83,7 +83,7 @@ promises! {
     DROP_STORAGE "drop.storage" "Cancel safety: an operation that has begun runs to its end.";
 
     REMOVE "remove" "A name that is not there is no error: what was asked for holds.";
-    REMOVE_HANDLES "remove.handles" "Handles that are still open answer [`Error::Removed`](crate::Error::Removed).";
+    REMOVE_HANDLES "remove.handles" "Handles that are still open answer [`Error::Removed`].";
     REMOVE_PARTITION "remove.partition" "Removes all blobs of a partition and the partition;";
     REMOVE_FOREIGN "remove.foreign" "Files that are not this crate's stay, and then so does the directory.";
     REMOVE_DURABLE "remove.durable"
@@ -109,7 +109,7 @@ promises! {
     FAILED_READ "failure.read" "Everything else that fails loses nothing and may be tried again.";
     FAILED_SYNC "failure.sync"
         "After a failed sync nothing is known about what was written since the last good one: the blob refuses \
-         every change with [`Error::Poisoned`](crate::Error::Poisoned) until it is opened anew.";
+         every change with [`Error::Poisoned`] until it is opened anew.";
     FAILED_KIND "failure.kind" "[`Error::is_sync_failure`] tells which of the two failed.";
     FAILED_REOPEN "failure.reopen" "A poisoned blob that is opened again starts afresh, from what the file shows.";
     FAILED_DIRECTORY "failure.directory"

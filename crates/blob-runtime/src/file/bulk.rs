@@ -191,7 +191,10 @@ fn whole_file_system(root: &Arc<Root>, tasks: Vec<Task>, threshold: usize) -> (V
     let device = root.device();
     let suits = |task: &Task| {
         let inner = task.job.inner();
+        // Where a directory's sync has failed nothing may be taken for durable any more, whatever another sync answers.
+        let failed = || inner.partition.dir.has_failed() || root.entries.has_failed();
         device == Some(inner.identity.device)
+            && !failed()
             && inner.begin().is_ok_and(|changing| changing.unsynced != Unsynced::Nothing)
     };
     let (suited, mut left): (Vec<_>, Vec<_>) = tasks.into_iter().partition(suits);

@@ -78,7 +78,10 @@ impl Dir {
 
     /// Notes that something else (`syncfs`) has made changes up to this generation durable.
     pub(super) fn covered(&self, generation: u64) {
-        self.durable.fetch_max(generation, Ordering::AcqRel);
+        let state = lock(&self.state);
+        if state.failed.is_none() {
+            self.durable.fetch_max(generation, Ordering::AcqRel);
+        }
     }
 
     /// Notes that something else (`syncfs`) has failed to.
@@ -95,6 +98,11 @@ impl Dir {
             Some(cause) => Err(Error::poisoned(target(), cause)),
             None => Ok(()),
         }
+    }
+
+    /// Whether a sync of the directory has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        lock(&self.state).failed.is_some()
     }
 
     /// Whether changes up to this generation are durable.
@@ -151,7 +159,7 @@ impl Drop for Leader<'_> {
         let mut state = lock(&self.dir.state);
         state.running = false;
         match self.outcome.take() {
-            Some(Ok(())) => self.dir.covered(self.covers),
+            Some(Ok(())) => drop(self.dir.durable.fetch_max(self.covers, Ordering::AcqRel)),
             Some(Err(error)) if error.is_sync_failure() => state.failed = Some(error),
             // It was not even begun: no descriptor, say. The next one tries.
             Some(Err(_)) => {}

@@ -250,7 +250,7 @@ impl Opening {
 
     /// Removes all files of the name but one, durably, and opens that.
     fn settle(self, salts: &[Salt], kept: usize) -> Result<FileBlob, Error> {
-        if !self.root.read_only {
+        if !self.root.read_only && !self.format.look_only {
             self.remove_remnants(salts, kept)?;
         }
         let Some(salt) = salts.get(kept) else { return Err(Error::NotFound { blob: self.id }) };

@@ -112,7 +112,7 @@ impl<T: Send + Sync + 'static> Table<T> {
     /// Those of `init`; a section that was not there before is not there then either.
     pub async fn get_or_init<E, F, Fut>(&self, section: u64, create: bool, init: F) -> Result<Option<Arc<T>>, E>
     where
-        F: FnOnce() -> Fut,
+        F: Fn() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         loop {
@@ -122,22 +122,37 @@ impl<T: Send + Sync + 'static> Table<T> {
                 None => return Ok(None),
             };
             // Whoever adds a section and does not get to open it takes it back.
-            let mut undo = Undo { table: self, section, entry: &entry, armed: added };
-            let ticket = entry.queue.enter().await;
-            if let Some(open) = entry.open.load_full() {
-                undo.armed = false;
-                return Ok(Some(open));
-            }
+            let undo = Undo { table: self, section, entry: &entry, armed: added };
+            let _ticket = entry.queue.enter().await;
+            // Dropped before the ticket: nobody is let in while it is taken back.
+            let mut undo = undo;
             if !self.holds(section, &entry) {
                 // It was removed meanwhile; look again.
                 undo.armed = false;
                 continue;
             }
+            if let Some(open) = entry.open.load_full() {
+                undo.armed = false;
+                return Ok(Some(open));
+            }
             let made = Arc::new(init().await?);
-            entry.open.store(Some(Arc::clone(&made)));
             undo.armed = false;
-            drop(ticket);
-            return Ok(Some(made));
+            let _change = lock(&self.change);
+            if self.holds(section, &entry) {
+                entry.open.store(Some(Arc::clone(&made)));
+                return Ok(Some(made));
+            }
+            // It was removed while it was being made: what was made is of a blob that is gone.
+        }
+    }
+
+    /// Waits until nobody is making a section any more that was being made when this was called.
+    ///
+    /// Cancel safety: safe.
+    pub async fn quiesce(&self) {
+        let rows = self.rows.load_full();
+        for row in rows.iter() {
+            drop(row.entry.queue.enter().await);
         }
     }
 

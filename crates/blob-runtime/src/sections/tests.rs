@@ -119,10 +119,14 @@ fn a_section_removed_meanwhile_is_looked_up_anew() {
     table.know(&[1]);
     let entered = futures::channel::oneshot::channel::<()>();
     let (open, wait) = entered;
+    let wait = Mutex::new(Some(wait));
     let mut first = table
-        .get_or_init(1, false, || async {
-            wait.await.unwrap();
-            Ok::<_, ()>(1)
+        .get_or_init(1, false, || {
+            let wait = wait.lock().unwrap().take();
+            async {
+                wait.unwrap().await.unwrap();
+                Ok::<_, ()>(1)
+            }
         })
         .boxed_local();
     let mut second = table.get_or_init(1, false, || async { Ok::<_, ()>(2) }).boxed_local();

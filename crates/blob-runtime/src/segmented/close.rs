@@ -50,18 +50,24 @@ impl<D: Driver> Segmented<D> {
 }
 
 impl<D: Driver> Core<D> {
+    /// New work is refused already. What is under way ends first, the makings of sections too: whoever is in line behind
+    /// them is refused when its turn comes.
     async fn close(self: Arc<Self>) -> Result<(), D::Error> {
+        self.table.quiesce().await;
+        let Some(manifest) = &self.manifest else {
+            self.let_go().await;
+            return Ok(());
+        };
+        // Whoever made `dirty` durable may have been dropped before it took note of it.
+        manifest.quiesce().await;
         let mut result = Ok(());
-        if self.dirty.load(Ordering::Acquire) {
-            let driver = &self.driver;
-            let seals = stream::iter(self.table.open()).map(|(_, section)| async move { driver.seal(&section).await });
-            let results: Vec<_> = seals.buffer_unordered(self.recovery_concurrency).collect().await;
-            result = results.into_iter().collect();
+        if manifest.state().condition == Condition::Dirty {
+            result = self.settle_sections().await;
             if let Some(fault) = self.fault.get() {
                 result = Err(fault.clone().into());
             }
             if result.is_ok() {
-                let clean = self.manifest()?.update(|state| state.condition = Condition::Clean);
+                let clean = manifest.update(|state| state.condition = Condition::Clean);
                 result = clean.await.map_err(D::Error::from);
             }
         }
@@ -69,26 +75,54 @@ impl<D: Driver> Core<D> {
         result
     }
 
+    /// Leaves every section durable and sealed, and out of use: nothing is appended between the one and the other.
+    async fn settle_sections(&self) -> Result<(), D::Error> {
+        let driver = &self.driver;
+        let mut result = Ok(());
+        // One that could not be opened anew after a failed sync is in order only when it has been recovered.
+        let unclean: Vec<u64> = lock(&self.unclean).keys().copied().collect();
+        for section in unclean {
+            result = result.and(self.recover_unclean(section).await);
+        }
+        let seals = stream::iter(self.table.open()).map(|(_, section)| async move {
+            let hold = driver.hold(&section).await;
+            let sealed = driver.seal(&section).await;
+            driver.retire(&section).await;
+            drop(hold);
+            sealed
+        });
+        let results: Vec<_> = seals.buffer_unordered(self.recovery_concurrency).collect().await;
+        result.and(results.into_iter().collect())
+    }
+
     async fn destroy(self: Arc<Self>) -> Result<(), D::Error> {
         self.closed.store(true, Ordering::Release);
-        self.manifest()?.update(|state| state.intent = Some(Intent::Destroy)).await?;
-        for (section, open) in self.table.open() {
-            self.driver.retire(&open).await;
-            self.table.close(section);
-        }
+        let manifest = self.manifest()?;
+        manifest.update(|state| state.intent = Some(Intent::Destroy)).await?;
+        self.table.quiesce().await;
+        self.retire_sections().await;
         let mut sections = self.driver.list().await?;
         sections.reverse();
         self.driver.remove(&sections).await?;
+        manifest.retire().await;
         open::destroy(&self.storage, &self.partition).await?;
         drop(lock(&self.claim).take());
         Ok(())
     }
 
-    /// Whoever opens the store next need not wait until the last handle is dropped.
-    async fn let_go(&self) {
+    async fn retire_sections(&self) {
         for (section, open) in self.table.open() {
             self.driver.retire(&open).await;
             self.table.close(section);
+        }
+    }
+
+    /// Whoever opens the store next need not wait until the last handle is dropped: nothing is written through any of
+    /// them any more.
+    async fn let_go(&self) {
+        self.retire_sections().await;
+        if let Some(manifest) = &self.manifest {
+            manifest.retire().await;
         }
         drop(lock(&self.claim).take());
     }

@@ -9,9 +9,13 @@ use super::{Core, Driver, Look, Segmented, Shell};
 use crate::error::Error;
 use crate::header::{Format, HeaderState, Kind, Want};
 use crate::manifest::{self, Condition, Finding, Found, Intent, Manifest, State, Target};
-use crate::name::{BlobId, StoreId};
+use crate::name::{BlobId, StoreId, check_partition};
+use crate::quarantine;
 use crate::sections::{Table, parse_section_name};
 use crate::storage::Storage;
+
+/// Of so many sections what was found is held in memory at once.
+const FOUND_AT_ONCE: usize = 256;
 
 /// What to do about damage to acknowledged data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,11 +78,17 @@ impl<D: Driver> Segmented<D> {
         options: &Options,
         driver: impl FnOnce(StoreId) -> D,
     ) -> Result<(Self, Opening), D::Error> {
+        check_partition(&quarantine::partition_of(partition))?;
         let claim = if options.read_only { None } else { Some(storage.claim(partition).await?) };
         let mut opening = Opening { created: false, clean: false, resumed: None, manifest_faults: [None; 2] };
         let (store, state, manifest, generation) = loop {
             match read_manifest(&storage, partition, options, &mut opening).await? {
                 Read::There(store, state, manifest, generation) => break (store, state, manifest, generation),
+                // For a reader it is as good as gone.
+                Read::Destroyed if options.read_only => {
+                    opening.created = true;
+                    break (StoreId(0), State { condition: Condition::Clean, ..State::default() }, None, 0);
+                }
                 Read::Destroyed => destroy(&storage, partition).await?,
             }
         };
@@ -88,7 +98,7 @@ impl<D: Driver> Segmented<D> {
             Some(Intent::Rewind(target) | Intent::RewindSection(target)) => Some(target),
             Some(Intent::Destroy) | None => None,
         };
-        let mut sections = driver.list().await?;
+        let mut sections = if options.read_only && opening.created { Vec::new() } else { driver.list().await? };
         let below = sections.partition_point(|section| *section < state.pruned_to);
         let pruned: Vec<u64> = sections.drain(..below).collect();
         let doomed: Vec<u64> = match state.intent {
@@ -115,7 +125,7 @@ impl<D: Driver> Segmented<D> {
             manifest,
             found: state,
             generation,
-            dirty: AtomicBool::new(!opening.clean),
+            dirty: AtomicBool::new(!opening.clean && !options.read_only),
             ready: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             fault: OnceLock::new(),
@@ -163,9 +173,24 @@ impl<D: Driver> Core<D> {
             }
         };
         let surveys = stream::iter(sections.iter().copied()).map(survey);
-        let found: Vec<(u64, D::Found)> = surveys.buffer_unordered(self.recovery_concurrency).try_collect().await?;
+        let mut surveys = surveys.buffer_unordered(self.recovery_concurrency);
+        let mut kept = Vec::new();
+        while let Some(found) = surveys.try_next().await? {
+            // What was found of a few sections is kept; of many, each is looked at again when its turn comes (P13).
+            if sections.len() <= FOUND_AT_ONCE {
+                kept.push(found);
+            }
+        }
+        drop(surveys);
         self.remove_found(gone).await?;
-        let actions = stream::iter(found).map(|(section, found)| driver.carry_out(section, found));
+        if sections.len() <= FOUND_AT_ONCE {
+            let actions = stream::iter(kept).map(|(section, found)| driver.carry_out(section, found));
+            return actions.buffer_unordered(self.recovery_concurrency).try_collect::<()>().await;
+        }
+        let actions = stream::iter(sections.iter().copied()).map(|section| async move {
+            let (section, found) = survey(section).await?;
+            driver.carry_out(section, found).await
+        });
         actions.buffer_unordered(self.recovery_concurrency).try_collect::<()>().await
     }
 }
@@ -230,7 +255,10 @@ async fn settle(found: Found, options: &Options, opening: &mut Opening) -> Resul
     let (store, state) = (found.store(), found.state().clone());
     let generation = found.generation();
     if options.read_only {
-        return Ok(Read::There(store, state, None, generation));
+        return Ok(match state.intent {
+            Some(Intent::Destroy) => Read::Destroyed,
+            _ => Read::There(store, state, None, generation),
+        });
     }
     let manifest = found.settle().await?;
     if state.intent == Some(Intent::Destroy) {

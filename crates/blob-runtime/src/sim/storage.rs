@@ -275,7 +275,7 @@ impl Opening {
         }
         let describe = |at: usize| format!("file {} of {} with {} bytes", at + 1, files.len(), blobs[at].len());
         let kept = keep_one(id, &blobs, format.probe.as_ref(), describe).await?;
-        if !*read_only {
+        if !*read_only && !format.look_only {
             for (at, (salt, _)) in files.iter().enumerate() {
                 if at != kept {
                     unlink(life, id, *salt).await?;

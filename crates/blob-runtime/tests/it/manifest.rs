@@ -142,7 +142,7 @@ fn a_power_cut_before_every_step_of_every_change() {
 /// itself, and crashes on the way too, before every step (defects 32, 46 and 47).
 #[test]
 fn a_kill_before_every_step_then_a_crash_before_every_step_of_the_open() {
-    for seed in 0..3 {
+    for seed in 0..40 {
         for first in 1.. {
             let mut struck = false;
             for second in 1.. {
