@@ -15,7 +15,7 @@
 //! ## Reading order
 //!
 //! `options` (how it is opened), `root` (what is shared), `lock`, `partition` (names), `open`, `blob` (a handle and its
-//! jobs), `inner` (the changes and reads), `handles` (the bound on open files), `dir_sync` (durability of names),
+//! jobs), `inner` (changes), `read`, `handles` (the bound on open files), `dir_sync` (durability of names),
 //! `remove`, `bulk` (`sync_many`), `sys` (system calls), [`hook`](Hook) (watching and breaking them).
 //!
 //! ## What it does not protect from
@@ -48,6 +48,7 @@ mod lock;
 mod open;
 mod options;
 mod partition;
+mod read;
 mod remove;
 mod root;
 mod sys;

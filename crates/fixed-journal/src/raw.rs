@@ -328,6 +328,11 @@ impl RawJournal {
         self.store.table().sections()
     }
 
+    /// The oldest section that may exist: everything below was pruned.
+    pub fn pruned_to(&self) -> u64 {
+        self.store.pruned_to()
+    }
+
     /// The oldest section.
     pub fn oldest_section(&self) -> Option<u64> {
         self.store.table().oldest()

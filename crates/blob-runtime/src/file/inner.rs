@@ -1,4 +1,4 @@
-//! What all handles of one blob share, and the changes and reads themselves, as they run on a blocking thread.
+//! What all handles of one blob share, and its changes, as they run on a blocking thread.
 
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
@@ -11,14 +11,13 @@ use bytes::Bytes;
 use super::handles::{Identity, OpenFile};
 use super::partition::Partition;
 use super::root::Root;
-use super::sys::CutShort;
+use super::sys::{CutShort, Sys};
 use crate::error::{Error, Operation};
 use crate::header::{HEADER_BYTES, Header, HeaderState};
 use crate::name::{BlobId, Salt, file_name};
 use crate::queue::{Queue, lock};
-use crate::storage::check_read;
 
-const HEADER: u64 = HEADER_BYTES as u64;
+pub(super) const HEADER: u64 = HEADER_BYTES as u64;
 
 /// One blob, from its first open to its last handle, or to a failed sync: what is opened after that has its own.
 #[derive(Debug)]
@@ -151,11 +150,11 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) fn path(&self, root: &Root) -> PathBuf {
-        root.path_of(&self.partition.name).join(&*self.file)
+    pub(super) fn path(&self, sys: &Sys) -> PathBuf {
+        sys.path_of(&self.partition.name).join(&*self.file)
     }
 
-    fn io_error(&self, operation: Operation, offset: Option<u64>, source: io::Error) -> Error {
+    pub(super) fn io_error(&self, operation: Operation, offset: Option<u64>, source: io::Error) -> Error {
         Error::io(operation, &self.id, offset, source)
     }
 
@@ -207,20 +206,35 @@ impl Inner {
 
     /// Closes the file unless a change runs. A file with unsynced writes is synced before, when that is asked for;
     /// should that fail, nothing more is lost by closing it.
-    pub(super) fn let_go(&self, root: &Root, unsynced_too: bool) -> LetGo {
+    pub(super) fn let_go(&self, sys: &Sys, unsynced_too: bool) -> LetGo {
         let Some(mut changing) = self.try_changing() else { return LetGo::Busy };
-        let Some(file) = self.open.load_full() else { return LetGo::Closed };
-        if changing.unsynced == Unsynced::Writes && !self.is_poisoned() && self.check_removed().is_ok() {
-            if !unsynced_too {
-                return LetGo::Unsynced;
-            }
-            // Whoever owns the blob learns of a failure at the next change.
-            if let Err(error) = self.sync_data(root, &mut changing, &file) {
-                tracing::warn!(blob = %self.id, %error, "a file could not be synced before it was closed");
-            }
+        if !unsynced_too && self.must_be_synced(&changing) {
+            return LetGo::Unsynced;
         }
+        self.sync_unasked(sys, &mut changing);
         self.open.store(None);
         LetGo::Closed
+    }
+
+    /// Syncs the file unless a change runs, so that it can be closed at once when its turn comes.
+    pub(super) fn sync_ahead(&self, sys: &Sys) {
+        if let Some(mut changing) = self.try_changing() {
+            self.sync_unasked(sys, &mut changing);
+        }
+    }
+
+    fn must_be_synced(&self, changing: &Changing) -> bool {
+        changing.unsynced == Unsynced::Writes && !self.is_poisoned() && self.check_removed().is_ok()
+    }
+
+    /// Syncs unsynced writes for which nobody waits. Whoever owns the blob learns of a failure at the next change.
+    fn sync_unasked(&self, sys: &Sys, changing: &mut Changing) {
+        if self.must_be_synced(changing)
+            && let Some(file) = self.open.load_full()
+            && let Err(error) = self.sync_data(sys, changing, &file)
+        {
+            tracing::warn!(blob = %self.id, %error, "a file could not be synced before it was closed");
+        }
     }
 
     fn try_changing(&self) -> Option<MutexGuard<'_, Changing>> {
@@ -231,7 +245,8 @@ impl Inner {
         }
     }
 
-    /// Whether it may be forgotten: nothing unsynced would be closed without a sync. `None`: a change runs.
+    /// Whether it may be forgotten: no change runs, and nothing unsynced would be closed without a
+    /// sync.
     pub(super) fn is_forgettable(&self) -> bool {
         self.is_poisoned()
             || self.check_removed().is_err()
@@ -323,7 +338,7 @@ impl Inner {
     ) -> Result<(), CutShort> {
         let total = slices.iter().map(|slice| slice.len() as u64).sum();
         changing.unsynced = Unsynced::Writes;
-        let result = root.sys.write(file, slices, at, || self.path(root));
+        let result = root.sys.write(file, slices, at, || self.path(&root.sys));
         match &result {
             Ok(()) => {
                 self.len.fetch_max(at.saturating_add(total).saturating_sub(HEADER), Ordering::AcqRel);
@@ -335,7 +350,7 @@ impl Inner {
 
     /// Takes the length from the file after a change that failed. When even that cannot be had, it is at least
     /// `reached` bytes of the file.
-    fn refresh_len(&self, file: &OpenFile, reached: u64) {
+    pub(super) fn refresh_len(&self, file: &OpenFile, reached: u64) {
         match file.metadata() {
             Ok(found) => self.len.store(found.len().saturating_sub(HEADER), Ordering::Release),
             Err(_) => {
@@ -357,7 +372,7 @@ impl Inner {
         changing.unsynced = Unsynced::Writes;
         // Reads learn of a shorter length before the bytes go, of a longer one when they are there.
         let old = self.len.fetch_min(len, Ordering::AcqRel);
-        match root.sys.resize(&file, HEADER.saturating_add(len), || self.path(root)) {
+        match root.sys.resize(&file, HEADER.saturating_add(len), || self.path(&root.sys)) {
             Ok(()) => {
                 self.len.store(len, Ordering::Release);
                 Ok(())
@@ -385,12 +400,12 @@ impl Inner {
             return Ok(());
         }
         let file = self.file(root)?;
-        self.sync_data(root, changing, &file)
+        self.sync_data(&root.sys, changing, &file)
     }
 
     /// `fdatasync`. A failure poisons.
-    fn sync_data(&self, root: &Root, changing: &mut Changing, file: &OpenFile) -> Result<(), Error> {
-        match root.sys.fdatasync(file, || self.path(root)) {
+    fn sync_data(&self, sys: &Sys, changing: &mut Changing, file: &OpenFile) -> Result<(), Error> {
+        match sys.fdatasync(file, || self.path(sys)) {
             Ok(()) => {
                 changing.unsynced = Unsynced::Nothing;
                 Ok(())
@@ -407,80 +422,12 @@ impl Inner {
     #[cfg(target_os = "linux")]
     pub(super) fn sync_written(self: &Arc<Self>, root: &Root, changing: &mut Changing) -> Result<(), Error> {
         let file = self.file(root)?;
-        self.sync_data(root, changing, &file)
+        self.sync_data(&root.sys, changing, &file)
     }
 
     /// Makes the name durable. A failed sync poisons.
     pub(super) fn sync_name(&self, root: &Root) -> Result<(), Error> {
         root.sync_names(&self.partition, self.generation).inspect_err(|error| self.sync_failed(error))
-    }
-
-    /// Reads exactly `len` bytes.
-    pub(super) fn read(self: &Arc<Self>, root: &Root, offset: u64, len: usize) -> Result<Bytes, Error> {
-        self.check_removed()?;
-        if let Err(error) = check_read(&self.id, offset, len, self.len()) {
-            // Beside a writer the blob may have grown.
-            if !root.read_only {
-                return Err(error);
-            }
-            let file = self.file(root)?;
-            self.refresh_len(&file, 0);
-            check_read(&self.id, offset, len, self.len())?;
-        }
-        if len == 0 {
-            return Ok(Bytes::new());
-        }
-        let file = self.file(root)?;
-        let mut buffer = root.buffers.take(len);
-        let read = root
-            .sys
-            .read(&file, &mut buffer, HEADER.saturating_add(offset), || self.path(root))
-            .map_err(|source| self.io_error(Operation::Read, Some(offset), source))?;
-        if read == len {
-            return Ok(buffer.freeze());
-        }
-        // A resize that runs beside it, or a writer in another process, has cut the bytes off; otherwise somebody else.
-        if root.read_only {
-            self.refresh_len(&file, 0);
-        }
-        check_read(&self.id, offset, len, self.len())?;
-        Err(self.io_error(Operation::Read, Some(offset), io::ErrorKind::UnexpectedEof.into()))
-    }
-
-    /// Reads what the page cache has, when the file is open.
-    pub(super) fn read_at_once(&self, root: &Root, offset: u64, len: usize) -> Option<Result<Bytes, Error>> {
-        if let Err(error) = self.check_removed() {
-            return Some(Err(error));
-        }
-        if let Err(error) = check_read(&self.id, offset, len, self.len()) {
-            return (!root.read_only).then_some(Err(error));
-        }
-        if len == 0 {
-            return Some(Ok(Bytes::new()));
-        }
-        self.read_cached(root, offset, len).map(Ok)
-    }
-
-    #[cfg(target_os = "linux")]
-    fn read_cached(&self, root: &Root, offset: u64, len: usize) -> Option<Bytes> {
-        if !root.reads_cached() {
-            return None;
-        }
-        let file = self.file_at_once();
-        let file = file.as_ref()?;
-        let mut buffer = root.buffers.take(len);
-        match root.sys.read_cached(file, &mut buffer, HEADER.saturating_add(offset), || self.path(root)) {
-            Ok(all) => all.map(|()| buffer.freeze()),
-            Err(_) => {
-                root.no_cached_reads.store(true, Ordering::Relaxed);
-                None
-            }
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn read_cached(&self, _root: &Root, _offset: u64, _len: usize) -> Option<Bytes> {
-        None
     }
 }
 

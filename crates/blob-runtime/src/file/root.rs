@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::FileType;
@@ -36,7 +36,8 @@ pub(super) struct Root {
     pub(super) shown: Arc<str>,
     /// Held since the open: `syncfs` reports what went wrong since then (`errseq_t`, Linux 5.8).
     pub(super) dir: File,
-    pub(super) sys: Sys,
+    /// Shared with syncs that need nothing else of the root, and do not keep it locked.
+    pub(super) sys: Arc<Sys>,
     pub(super) io: Io,
     pub(super) read_only: bool,
     pub(super) bulk_sync: BulkSync,
@@ -45,7 +46,7 @@ pub(super) struct Root {
     pub(super) files: Handles,
     /// The root's own entries: the partitions.
     pub(super) entries: Dir,
-    /// Whether `RWF_NOWAIT` has been refused.
+    /// Whether reads of the page cache alone have turned out to be impossible here.
     pub(super) no_cached_reads: AtomicBool,
     partitions: Mutex<BTreeMap<Arc<str>, Arc<Partition>>>,
     /// Dropped last. `None` when read-only.
@@ -59,7 +60,7 @@ impl Root {
             Error::io(operation, Target::Path(path.to_string_lossy().into()), None, source)
         };
         let path = std::path::absolute(&root).map_err(|error| failed(&root, Operation::Open, error))?;
-        let sys = Sys::new(hook);
+        let sys = Arc::new(Sys::new(path.clone(), hook));
         if !read_only {
             dir_sync::make_root(&sys, &path)?;
         }
@@ -83,7 +84,7 @@ impl Root {
             buffers: BufferPool::new(KEPT_BUFFER_BYTES),
             files: Handles::new(max_open_files),
             entries: Dir::new(),
-            no_cached_reads: AtomicBool::new(!cfg!(target_os = "linux")),
+            no_cached_reads: AtomicBool::new(false),
             partitions: Mutex::default(),
             _lock: lock,
         }))
@@ -106,7 +107,7 @@ impl Root {
 
     /// The path of a partition, for hooks.
     pub(super) fn path_of(&self, partition: &str) -> PathBuf {
-        self.path.join(partition)
+        self.sys.path_of(partition)
     }
 
     pub(super) fn open_partition(&self, partition: &Partition) -> io::Result<OwnedFd> {
@@ -180,11 +181,6 @@ impl Root {
     /// Forgets a blob that has no handle and nothing unsynced.
     pub(super) fn forget_if_unused(&self, inner: &Arc<Inner>) {
         inner.partition.forget_if_unused(inner);
-    }
-
-    /// Whether reads from the page cache alone are possible.
-    pub(super) fn reads_cached(&self) -> bool {
-        !self.no_cached_reads.load(Ordering::Relaxed)
     }
 }
 

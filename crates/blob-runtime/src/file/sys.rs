@@ -25,6 +25,8 @@ const MAX_PARTS: usize = 1024;
 
 /// The system calls, and who watches them.
 pub(super) struct Sys {
+    /// For the paths a hook is told.
+    root: PathBuf,
     hook: Option<Arc<dyn Hook>>,
 }
 
@@ -43,8 +45,13 @@ pub(super) struct CutShort {
 }
 
 impl Sys {
-    pub(super) fn new(hook: Option<Arc<dyn Hook>>) -> Self {
-        Self { hook }
+    pub(super) fn new(root: PathBuf, hook: Option<Arc<dyn Hook>>) -> Self {
+        Self { root, hook }
+    }
+
+    /// The path of a partition.
+    pub(super) fn path_of(&self, partition: &str) -> PathBuf {
+        self.root.join(partition)
     }
 
     fn ask<T>(
@@ -165,7 +172,7 @@ impl Sys {
     /// or is left to a read that may.
     ///
     /// # Errors
-    /// `EOPNOTSUPP` or `ENOSYS` where there is no such call.
+    /// `EOPNOTSUPP` or `ENOSYS`: it is never possible here.
     #[cfg(target_os = "linux")]
     pub(super) fn read_cached(
         &self,
@@ -195,6 +202,18 @@ impl Sys {
             }
         }
         Ok(Some(()))
+    }
+
+    /// There is no such call here.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn read_cached(
+        &self,
+        _file: &File,
+        _buf: &mut [u8],
+        _offset: u64,
+        _path: impl Fn() -> PathBuf,
+    ) -> io::Result<Option<()>> {
+        Err(Errno::NOSYS.into())
     }
 
     /// Writes all parts, one after the other, from `offset` on.

@@ -122,7 +122,7 @@ impl Store {
 
 impl Oracle {
     /// After an open: one of the stores that may be found.
-    fn opened(&mut self, shown: &Shown, settings: Settings, case: &str) {
+    fn opened(&mut self, shown: &Shown, pruned_to: u64, settings: Settings, case: &str) {
         let before = self.now.matches(shown, self.pruning, settings);
         let after = self.after.take().map(|after| (after.matches(shown, self.pruning, settings), after));
         match (before, after) {
@@ -138,7 +138,13 @@ impl Oracle {
             }
         }
         self.now.adopt(shown);
-        self.now.pruned_to = self.now.pruned_to.max(self.pruning);
+        // A prune that had not returned was made or not, from now on for good.
+        assert!(
+            (self.now.pruned_to..=self.pruning.max(self.now.pruned_to)).contains(&pruned_to),
+            "{case}: {pruned_to}"
+        );
+        self.now.pruned_to = pruned_to;
+        self.pruning = pruned_to;
         self.stuck = false;
         self.epoch += 1;
     }
@@ -181,7 +187,7 @@ async fn start(sim: Sim, mut rng: fastrand::Rng, oracle: Shared, settings: Setti
                     }
                     Err(error) => panic!("{case}: {error}"),
                 };
-                oracle.lock().unwrap().opened(&found, settings, &case);
+                oracle.lock().unwrap().opened(&found, journal.pruned_to(), settings, &case);
                 return Life { sim, rng, oracle, settings, case, journal };
             }
             // A task that still syncs holds a handle, and that the claim.
@@ -355,7 +361,6 @@ impl Life {
                 let mut oracle = self.oracle.lock().unwrap();
                 oracle.after = None;
                 if kind == 5 {
-                    let min = oracle.pruning;
                     oracle.now.pruned_to = oracle.now.pruned_to.max(min);
                     oracle.now.sections.retain(|other, _| *other >= min);
                 } else {

@@ -130,7 +130,9 @@ fn a_directory_above_that_cannot_be_synced() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("root");
     fs::create_dir(&root).unwrap();
-    let refusing = |errno: Errno| Sys::new(Some(Arc::new(move |_: &Event<'_>| Verdict::Fail(errno.into()))));
+    let refusing = |errno: Errno| {
+        Sys::new(std::path::PathBuf::new(), Some(Arc::new(move |_: &Event<'_>| Verdict::Fail(errno.into()))))
+    };
     for errno in [Errno::ACCESS, Errno::PERM, Errno::ROFS, Errno::INVAL] {
         make_root(&refusing(errno), &root).unwrap();
     }
@@ -141,7 +143,7 @@ fn a_directory_above_that_cannot_be_synced() {
         other => panic!("{other:?}"),
     }
     fs::write(dir.path().join("file"), "").unwrap();
-    match make_root(&Sys::new(None), &dir.path().join("file/below")) {
+    match make_root(&Sys::new(std::path::PathBuf::new(), None), &dir.path().join("file/below")) {
         Err(Error::Io { operation: Operation::Inspect, source, .. }) => {
             assert_eq!(source.kind(), io::ErrorKind::NotADirectory);
         }

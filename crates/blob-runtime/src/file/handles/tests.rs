@@ -1,6 +1,6 @@
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{TryRecvError, channel};
 
-use super::super::FileStorage;
+use super::super::{Call, Event, FileStorage, Verdict};
 use super::*;
 use crate::{Format, Kind, Storage, StoreId, Want};
 use bytes::Bytes;
@@ -37,7 +37,7 @@ fn whoever_finds_no_slot_waits_for_one() {
         while storage.root.files.slots.waiting.load(Ordering::SeqCst) == 0 {
             std::thread::yield_now();
         }
-        assert!(wait_done.try_recv().is_err(), "there is no second slot");
+        assert_eq!(wait_done.try_recv(), Err(TryRecvError::Empty), "there is no second slot");
         drop(slot);
         wait_done.recv().unwrap();
     });
@@ -98,6 +98,40 @@ fn the_least_used_goes_first() {
     assert_eq!(is_open(), [false; 3]);
     assert!(storage.root.files.close_one(&storage.root).is_none());
     assert_eq!(block_on(blobs[0].read_at(0, 1)).unwrap(), "x");
+}
+
+/// A thousand sections are filled under a bound of half as many files: one sync after the other to make room for each
+/// would take a second. When a file had to be synced, some of those whose turn comes next are synced beside it, and
+/// then closed without one.
+#[test]
+fn the_next_files_to_be_closed_are_synced_ahead() {
+    for (io, wanted) in [(Io::Pool, [3, 3, 3, 6, 6, 6]), (Io::Inline, [1, 2, 3, 4, 5, 6])] {
+        let dir = tempfile::tempdir().unwrap();
+        let syncs = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&syncs);
+        let hook = move |event: &Event<'_>| {
+            counting.fetch_add(usize::from(matches!(event.call, Call::Fdatasync)), Ordering::SeqCst);
+            Verdict::Proceed
+        };
+        let options = FileStorage::builder(dir.path()).io(io).hook(Arc::new(hook));
+        let storage = options.max_open_files(2 * FILES_PER_SYNC_AHEAD).open().unwrap();
+        let written = |number: u8| {
+            let blob = open(&storage, &[number]);
+            block_on(blob.write_at(0, vec![Bytes::from_static(b"x")])).unwrap();
+            blob
+        };
+        let mut blobs: Vec<_> = (0..64).map(written).collect();
+        assert_eq!(syncs.load(Ordering::SeqCst), 0);
+        for (number, wanted) in (64..).zip(wanted) {
+            blobs.push(written(number));
+            while storage.root.files.ahead.load(Ordering::SeqCst) > 0 {
+                std::thread::yield_now();
+            }
+            assert_eq!(syncs.load(Ordering::SeqCst), wanted, "{io:?}, {number}");
+        }
+        block_on(storage.sync_many(&blobs)).into_iter().for_each(Result::unwrap);
+        assert_eq!(syncs.load(Ordering::SeqCst), blobs.len(), "each once");
+    }
 }
 
 /// Blobs come and go without ever reaching the bound: what they leave in the ring does not add up.
