@@ -138,7 +138,8 @@ impl Layout for Ahead {
         let small = commit.saturating_mul(MIN_COMMITS_AHEAD) <= self.max_window_bytes;
         self.backoff = self.backoff.saturating_sub(1);
         self.streak = if small { self.streak.saturating_add(1) } else { 0 };
-        self.recent_bytes = if self.recent_bytes == 0 { commit } else { (self.recent_bytes * 7 + commit) / 8 };
+        let recent = self.recent_bytes;
+        self.recent_bytes = if recent == 0 { commit } else { recent - recent / 8 + commit / 8 };
     }
 
     fn cut(&mut self, len: u64) {

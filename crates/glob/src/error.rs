@@ -217,6 +217,7 @@ impl From<StorageError> for Error {
             StorageError::Locked { .. } => Self::Locked { source: shared },
             StorageError::FormatMismatch { .. } => Self::FormatMismatch { source: shared },
             StorageError::ReadOnly { .. } => Self::ReadOnly,
+            StorageError::Closed => Self::Closed,
             StorageError::Corrupt { blob, offset, expected, found } => {
                 Self::Corrupt { blob: blob.clone(), offset: *offset, expected: expected.clone(), found: found.clone() }
             }

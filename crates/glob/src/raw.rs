@@ -174,10 +174,15 @@ impl RawGlob {
                 Some(open) => open,
                 None => self.writable(section).await?,
             };
-            match open.put(values, tag).await? {
-                Put::Done(first) => return Ok((open, first)),
+            match open.put(values, tag).await {
+                Ok(Put::Done(first)) => return Ok((open, first)),
                 // A change of structure is under way: it is driven to its end, and may have removed the section.
-                Put::Held | Put::Busy => self.store.enter().await?,
+                Ok(Put::Held | Put::Busy) => self.store.enter().await?,
+                Err(error) if is_gone(&error) => {
+                    self.store.guard(section)?;
+                    self.store.enter().await?;
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -270,7 +275,7 @@ impl RawGlob {
         if let Err(fault) = self.store.guard(open.number()) {
             return fault.into();
         }
-        let removed = matches!(error.storage(), Some(StorageError::Removed { .. } | StorageError::NotFound { .. }));
+        let removed = is_gone(&error) || matches!(error.storage(), Some(StorageError::NotFound { .. }));
         if !self.store.is_read_only() {
             return if removed { Error::SectionOutOfRange { section: open.number() } } else { error };
         }
@@ -320,26 +325,26 @@ impl RawGlob {
     /// tries again; [`Error::Poisoned`] after a failed sync, until [`reopen_section`](Self::reopen_section).
     pub async fn sync(&self, section: u64) -> Result<(), Error> {
         let open = self.store.existing(section).await?;
-        self.sync_open(&open).await?;
+        self.sync_open(open).await?;
         self.seal_one().await;
         Ok(())
     }
 
-    async fn sync_open(&self, open: &Section) -> Result<(), Error> {
+    async fn sync_open(&self, mut open: Arc<Section>) -> Result<(), Error> {
         if self.store.is_read_only() {
             return Err(Error::ReadOnly);
         }
-        if open.is_durable() {
-            return Ok(());
-        }
-        // Not beside a change that has failed: what it has decided would undo what is acknowledged here.
-        self.store.enter().await?;
-        match open.sync().await {
-            Err(error) if matches!(error.storage(), Some(StorageError::Removed { .. })) => {
-                self.store.guard(open.number())?;
-                Err(Error::SectionOutOfRange { section: open.number() })
+        loop {
+            if open.is_durable() && open.shut_reason().is_none() {
+                return Ok(());
             }
-            result => result,
+            // Not beside a change that has failed: what it has decided would undo what is acknowledged here.
+            self.store.enter().await?;
+            match open.sync().await {
+                // It was removed, or opened anew, meanwhile.
+                Err(error) if is_gone(&error) => open = self.store.existing(open.number()).await?,
+                result => return result,
+            }
         }
     }
 
@@ -355,8 +360,9 @@ impl RawGlob {
         }
         self.store.enter().await?;
         let dirty = self.store.table().open().into_iter().filter(|(_, open)| !open.is_durable());
-        let syncs = stream::iter(dirty).map(|(_, open)| async move { self.sync_open(&open).await });
+        let syncs = stream::iter(dirty).map(|(_, open)| async move { self.sync_open(open).await });
         let results: Vec<_> = syncs.buffer_unordered(SYNC_CONCURRENCY).collect().await;
+        self.store.check_recovered()?;
         results.into_iter().collect()
     }
 
@@ -533,10 +539,6 @@ impl RawGlob {
     /// # Errors
     /// [`Error::SectionOutOfRange`]; damage; [`Error::Storage`].
     pub async fn reopen_section(&self, section: u64) -> Result<(), Error> {
-        self.store.guard(section)?;
-        if self.store.table().get(section).is_some_and(|open| open.poison_cause().is_none()) {
-            return Ok(());
-        }
         self.store.reopen_section(section).await
     }
 
@@ -564,6 +566,11 @@ impl RawGlob {
     pub(crate) fn store(&self) -> &Segmented<Sections> {
         &self.store
     }
+}
+
+/// Whether a section answers so because it was taken out of use: removed, or opened anew.
+pub(crate) fn is_gone(error: &Error) -> bool {
+    matches!(error, Error::Closed) || matches!(error.storage(), Some(StorageError::Removed { .. }))
 }
 
 /// How many of the locations lie one behind the other, from `offset` on, within one read.

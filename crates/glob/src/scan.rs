@@ -14,7 +14,7 @@ use futures::{FutureExt, Stream};
 use crate::error::Error;
 use crate::frame::RawFrame;
 use crate::location::{Appended, Cursor, Location};
-use crate::raw::RawGlob;
+use crate::raw::{RawGlob, is_gone};
 use crate::section::{Expect, Frame, Section};
 use crate::window::CHUNK_BYTES;
 
@@ -74,7 +74,7 @@ impl RawScan {
             return Some(Err(fault.into()));
         }
         let cut = matches!(&state, State::Running(running) if running.open.cuts() != running.cuts);
-        let removed = matches!(error.storage(), Some(StorageError::Removed { .. }));
+        let removed = is_gone(&error);
         if !self.glob.store().is_read_only() && (cut || removed) {
             return Some(Err(Error::Rewound { section: self.section }));
         }

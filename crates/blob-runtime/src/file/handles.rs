@@ -74,6 +74,8 @@ struct State {
     open: usize,
     /// Counts what may have made a slot, or a file that can be closed. Whoever waits has seen it before it looked.
     epoch: u64,
+    /// Those who have looked, found nothing, and sleep.
+    asleep: usize,
 }
 
 impl OpenFile {
@@ -177,9 +179,11 @@ impl Handles {
                 continue;
             }
             let mut state = lock(&self.slots.state);
+            state.asleep += 1;
             while state.epoch == seen {
                 state = self.slots.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
+            state.asleep -= 1;
         }
     }
 

@@ -60,8 +60,8 @@ async fn run(root: &Arc<Root>, partition: Arc<Partition>, mut names: Vec<Vec<u8>
         let turn = partition.turn(&name).await;
         doomed.push(Doomed { id: BlobId::new(&root.shown, &partition.name, &name)?, changes: None, _turn: turn });
     }
-    // With the names' turns no new blob is opened on them, and nobody else waits for more than one blob's queue while
-    // in another, but those who hold the names' turns.
+    // To wait for one queue while in another is safe here: only a removal does so, and no other one has these names'
+    // turns.
     for doomed in &mut doomed {
         if let Some(live) = partition.live(doomed.id.name()) {
             let ticket = live.queue.enter().await;

@@ -34,7 +34,7 @@ fn whoever_finds_no_slot_waits_for_one() {
             drop(storage.root.files.slot(&storage.root));
             done.send(()).unwrap();
         });
-        while storage.root.files.slots.waiting.load(Ordering::SeqCst) == 0 {
+        while lock(&storage.root.files.slots.state).asleep == 0 {
             std::thread::yield_now();
         }
         assert_eq!(wait_done.try_recv(), Err(TryRecvError::Empty), "there is no second slot");
@@ -66,7 +66,7 @@ fn the_file_of_a_running_change_is_left_open() {
     assert!(storage.root.files.close_one(&storage.root).is_none());
     std::thread::scope(|scope| {
         let other = scope.spawn(|| open(&storage, b"b").len());
-        while storage.root.files.slots.waiting.load(Ordering::SeqCst) == 0 {
+        while lock(&storage.root.files.slots.state).asleep == 0 {
             std::thread::yield_now();
         }
         assert!(running.is_open());
