@@ -250,9 +250,14 @@ impl Survey {
         Ok(self)
     }
 
-    /// Writes the header and the pages from the floor up to the one that holds the last of `keep` bytes again.
+    /// Writes the header, the length, and the pages from the floor up to the one that holds the last of `keep` bytes again.
     async fn rewrite(&self, keep: u64) -> Result<(), Error> {
         self.blob.write_header().await?;
+        // A cut whose last sync failed may show as made and come back: the zeros behind the end would be damage to a
+        // stream that is closed in order by then. Setting the length that shows may do nothing, so it is changed twice.
+        let len = self.blob.len();
+        self.blob.resize(len.saturating_add(self.geometry.page_bytes() as u64)).await?;
+        self.blob.resize(len).await?;
         let end = self.geometry.pages(keep);
         let mut chunks = Chunks { blob: &self.blob, geometry: self.geometry, next: self.floor.min(end), end };
         while let Some((first, chunk)) = chunks.next().await? {

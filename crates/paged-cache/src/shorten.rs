@@ -1,10 +1,14 @@
 //! Cutting a stream off in its blob, step by step, each durable before the next.
 //!
 //! ```text
-//!  1. zeros over the pages that go      sync     a block that comes back holds no page that could verify (I4)
-//!  2. the blob is truncated             sync
-//!  3. the last page's slot is shortened sync     beside the durable one, so a torn write leaves the old length
+//!  1. floors of what goes are lowered   sync     a page that survives proves none that a later step has destroyed
+//!  2. zeros over the pages that go      sync     a block that comes back holds no page that could verify (I4)
+//!  3. the blob is truncated             sync
+//!  4. the last page's slot is shortened sync     beside the durable one, so a torn write leaves the old length
 //! ```
+//!
+//! After a crash between any two, and with any part of a step, what verifies is the stream up to somewhere from the new
+//! end to the old one.
 
 use std::sync::Arc;
 
@@ -29,6 +33,7 @@ pub(crate) async fn shorten(
     keep: u64,
     known: Option<Last>,
 ) -> Result<Last, Error> {
+    lower_floors(blob, geometry, binding, keep).await?;
     drop_tail(blob, geometry.blob_len(keep)).await?;
     let place = geometry.place(keep);
     if place.offset == 0 {
@@ -36,7 +41,12 @@ pub(crate) async fn shorten(
     }
     let last = match known {
         Some(last) => last,
-        None => read_page(blob, geometry, binding, place.page).await?,
+        None => {
+            // The slot that is read, and kept beside the new one, may be only written: the other one is durable then, and
+            // is where the new one goes.
+            blob.sync().await?;
+            read_page(blob, geometry, binding, place.page).await?
+        }
     };
     let Some(data) = last.data.get(..place.offset) else {
         return Err(damaged(blob, geometry, place.page, "one that ends before the stream does"));
@@ -46,6 +56,40 @@ pub(crate) async fn shorten(
     let slots = Bytes::copy_from_slice(&mark.slots(last.mark.as_ref()));
     blob.write_at_sync(geometry.blob_offset(place.page) + geometry.data_bytes() as u64, vec![slots]).await?;
     Ok(Last { data: data.to_vec(), mark: Some(mark) })
+}
+
+/// Rewrites the slots of the pages behind `keep` so that none of them proves more than what is kept, durably. Their data
+/// stays as it is, and so does the slot that counted before, so any part of this may survive.
+async fn lower_floors(blob: &Arc<dyn Blob>, geometry: Geometry, binding: Binding, keep: u64) -> Result<(), Error> {
+    let floor = geometry.full_pages(keep);
+    let page_bytes = geometry.page_bytes();
+    let (mut first, end) = (geometry.pages(keep), blob.len() / page_bytes as u64);
+    let mut lowered = false;
+    while first < end {
+        let count = (end - first).min((CHUNK_BYTES / page_bytes).max(1) as u64);
+        let bytes = usize::try_from(count).unwrap_or(0) * page_bytes;
+        let chunk = blob.read_at(geometry.blob_offset(first), bytes).await?;
+        let mut pages: Vec<u8> = chunk.into();
+        let mut changed = false;
+        for (number, page) in (first..).zip(pages.chunks_exact_mut(page_bytes)) {
+            let Some(mark) = page::verify(geometry, binding, number, page) else { continue };
+            if u64::from(mark.slot.floor) <= floor {
+                continue;
+            }
+            let data = page.get(..mark.len()).unwrap_or_default();
+            let lower = Mark::next(binding, number, [data], floor, Some(&mark));
+            if let Some(slots) = page.get_mut(geometry.data_bytes()..) {
+                slots.copy_from_slice(&lower.slots(Some(&mark)));
+                changed = true;
+            }
+        }
+        if changed {
+            blob.write_at(geometry.blob_offset(first), vec![pages.into()]).await?;
+            lowered = true;
+        }
+        first += count;
+    }
+    if lowered { blob.sync().await } else { Ok(()) }
 }
 
 /// Zeros over everything from `keep` on, durably; then the blob is truncated there, durably.
