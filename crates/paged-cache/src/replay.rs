@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::writer::{Paged, verified};
+use crate::writer::{Paged, Settled, verified};
 
 #[cfg(test)]
 mod tests;
@@ -21,15 +21,18 @@ pub struct Replay {
     /// Whole pages read and not yet yielded, with the number of the first.
     chunk: Bytes,
     page: u64,
+    /// How often the stream had been cut when what comes was decided on; see [`Paged::cuts`].
+    cuts: u64,
 }
 
 impl Replay {
     pub(crate) fn new(paged: Paged, at: u64) -> Result<Self, Error> {
+        let cuts = paged.cuts();
         let end = paged.len();
         if at > end {
             return Err(Error::OutOfBounds { blob: paged.blob().id().clone(), offset: at, len: 0, stream_len: end });
         }
-        Ok(Self { paged, at, end, chunk: Bytes::new(), page: 0 })
+        Ok(Self { paged, at, end, chunk: Bytes::new(), page: 0, cuts })
     }
 
     /// Logical offset of the next byte to come.
@@ -44,7 +47,20 @@ impl Replay {
     /// # Errors
     /// [`Error::ChecksumMismatch`], [`Error::Cut`], and what reading the blob answers.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let result = self.step().await;
+        if self.at >= self.end {
+            return Ok(None);
+        }
+        if self.cuts % 2 == 1 {
+            // A cut was under way when this was made: what is there after it, if that goes so far.
+            self.paged.settle().await;
+            self.cuts = self.paged.cuts();
+            self.end = self.end.min(self.paged.len()).max(self.at + 1);
+        }
+        let read = self.step().await;
+        let result = match self.paged.judge(read, self.cuts).await {
+            Settled::Answer(answer) => answer,
+            Settled::Again => Err(self.cut()),
+        };
         if result.is_err() {
             self.end = self.at;
         }
@@ -52,8 +68,8 @@ impl Replay {
     }
 
     async fn step(&mut self) -> Result<Option<Bytes>, Error> {
-        if self.at >= self.end {
-            return Ok(None);
+        if self.paged.cuts() != self.cuts {
+            return Err(self.cut());
         }
         if self.chunk.is_empty()
             && let Some(piece) = self.refill().await?
@@ -88,8 +104,8 @@ impl Replay {
         if split == self.at {
             return Ok(Some(memory));
         }
-        let full = geometry.full_pages(split);
-        let count = usize::try_from(full.saturating_sub(place.page)).unwrap_or(0);
+        // All of it lies in full pages, also when the end is inside of one that was not full when this was made.
+        let count = usize::try_from(geometry.pages(split).saturating_sub(place.page)).unwrap_or(0);
         let (offset, bytes) = (geometry.blob_offset(place.page), count * geometry.page_bytes());
         let chunk = match paged.blob().try_read_at(offset, bytes) {
             Some(read) => read?,

@@ -33,9 +33,11 @@ struct Inner {
     log: Log<Pages>,
     geometry: Geometry,
     binding: Binding,
-    member: Member,
+    member: Arc<Member>,
     /// Up to here the stream lies in full pages of the blob, which do not change any more.
     stable: Arc<AtomicU64>,
+    /// Odd while a cut is under way; see [`Pages::cuts`].
+    cuts: Arc<AtomicU64>,
 }
 
 impl Paged {
@@ -45,10 +47,11 @@ impl Paged {
     pub fn new(survey: Survey, durable: u64, cache: &PageCache, config: Config) -> Self {
         let Survey { blob, geometry, binding, len, last, .. } = survey;
         let durable = durable.min(len);
-        let pages = Pages::new(geometry, binding, len, last, geometry.full_pages(durable));
-        let stable = pages.stable();
+        let member = Arc::new(cache.member());
+        let pages = Pages::new(geometry, binding, len, last, geometry.full_pages(durable), Arc::clone(&member));
+        let (stable, cuts) = (pages.stable(), pages.cuts());
         let log = Log::new(blob, pages, Start { len, durable }, config);
-        Self(Arc::new(Inner { log, geometry, binding, member: cache.member(), stable }))
+        Self(Arc::new(Inner { log, geometry, binding, member, stable, cuts }))
     }
 
     /// The blob beneath.
@@ -174,16 +177,14 @@ impl Paged {
         let inner = &self.0;
         inner.log.sync_through(len).await?;
         let (geometry, binding) = (inner.geometry, inner.binding);
-        let pages = geometry.full_pages(len)..geometry.pages(inner.log.len());
-        inner.member.forget_from(pages.start, pages.end);
-        let result = inner
+        let cut = inner
             .log
             .cut_with(len, |blob, written, layout| {
                 let keep = len.min(written);
                 // The page that is last in the blob is known, with the slot that is durable; another is read.
                 let same_page = geometry.full_pages(keep) == geometry.full_pages(written);
                 let known = (same_page && !layout.last().data.is_empty()).then(|| layout.last().clone());
-                let cut_to = layout.cut_to();
+                let cut_to = layout.begin_cut(len);
                 async move {
                     let last = shorten(&blob, geometry, binding, keep, known).await?;
                     *cut_to.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(last);
@@ -192,9 +193,7 @@ impl Paged {
                 .boxed()
             })
             .await;
-        // What a read has brought while the cut was under way.
-        inner.member.forget_from(pages.start, pages.end);
-        Ok(result?)
+        Ok(cut?)
     }
 
     /// Looks at `len` bytes at `offset` in memory, in place: in a page that is held, or in the part that is not in a
@@ -224,6 +223,36 @@ impl Paged {
     /// # Errors
     /// [`Error::OutOfBounds`], [`Error::ChecksumMismatch`], and what reading the blob answers.
     pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
+        loop {
+            let cuts = self.cuts();
+            let read = self.read_once(offset, len).await;
+            if let Settled::Answer(answer) = self.judge(read, cuts).await {
+                return answer;
+            }
+        }
+    }
+
+    /// Counts cuts; see [`Pages::cuts`].
+    pub(crate) fn cuts(&self) -> u64 {
+        self.0.cuts.load(Ordering::Acquire)
+    }
+
+    /// What a read that began when there were `cuts` is worth: beside a cut it may have seen zeros where pages were, or a
+    /// part from before and a part from after.
+    pub(crate) async fn judge<T>(&self, read: Result<T, Error>, cuts: u64) -> Settled<T> {
+        let unchanged = self.cuts() == cuts;
+        if unchanged && (read.is_ok() || cuts % 2 == 0) {
+            return Settled::Answer(read);
+        }
+        self.settle().await;
+        match self.poison_cause() {
+            // The cut has failed in the middle.
+            Some(poison) if self.cuts() % 2 == 1 => Settled::Answer(Err(poison)),
+            _ => Settled::Again,
+        }
+    }
+
+    async fn read_once(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
         let (split, tail) = self.read_memory(offset, len)?;
         if split == offset {
             return Ok(tail);
@@ -299,7 +328,7 @@ impl Paged {
             }
             .boxed()
         };
-        let data = self.0.member.get_or_fetch(number, fetch).await?;
+        let data = self.0.member.get_or_fetch(number, geometry.data_bytes(), fetch).await?;
         if data.len() < needed {
             // It was cut since.
             return Err(mismatch(blob, geometry, number, "it is shorter than the stream"));
@@ -310,6 +339,14 @@ impl Paged {
     pub(crate) fn binding(&self) -> Binding {
         self.0.binding
     }
+}
+
+/// What a read is worth that may have run beside a cut.
+pub(crate) enum Settled<T> {
+    /// It is of one state.
+    Answer(Result<T, Error>),
+    /// The stream was cut meanwhile; what it is now has to be read anew.
+    Again,
 }
 
 /// The data of a physical page, shared.

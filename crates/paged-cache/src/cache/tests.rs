@@ -18,8 +18,8 @@ fn none() -> BoxFuture<'static, Result<Bytes, Error>> {
 fn a_page_is_fetched_once_and_then_held() {
     let cache = PageCache::new(1 << 20);
     let (a, b) = (cache.member(), cache.member());
-    assert_eq!(block_on(a.get_or_fetch(7, fetch(1))).unwrap(), page(1));
-    assert_eq!(block_on(a.get_or_fetch(7, none)).unwrap(), page(1));
+    assert_eq!(block_on(a.get_or_fetch(7, 100, fetch(1))).unwrap(), page(1));
+    assert_eq!(block_on(a.get_or_fetch(7, 100, none)).unwrap(), page(1));
     assert_eq!(b.try_with(7, Bytes::clone), None, "another stream's");
     assert_eq!(a.try_with(7, |data| data.len()), Some(100));
     assert_eq!(cache.stats(), CacheStats { bytes: 100, pages: 1, hits: 2, misses: 2 });
@@ -30,14 +30,14 @@ fn many_who_ask_at_once_share_one_fetch_and_its_failure_is_not_kept() {
     let cache = PageCache::new(1 << 20);
     let member = cache.member();
     let (answer, wait) = oneshot::channel::<Result<Bytes, Error>>();
-    let mut first = Box::pin(member.get_or_fetch(1, || async { wait.await.unwrap() }.boxed()));
-    let mut second = Box::pin(member.get_or_fetch(1, none));
+    let mut first = Box::pin(member.get_or_fetch(1, 100, || async { wait.await.unwrap() }.boxed()));
+    let mut second = Box::pin(member.get_or_fetch(1, 100, none));
     assert!((&mut first).now_or_never().is_none());
     assert!((&mut second).now_or_never().is_none());
     drop(first);
     answer.send(Err(Error::InvalidPageSize { page_bytes: 3 })).unwrap();
     assert!(matches!(second.now_or_never(), Some(Err(Error::InvalidPageSize { page_bytes: 3 }))));
-    assert_eq!(block_on(member.get_or_fetch(1, fetch(2))).unwrap(), page(2));
+    assert_eq!(block_on(member.get_or_fetch(1, 100, fetch(2))).unwrap(), page(2));
 }
 
 /// A page is on its way while its stream is cut: what arrives is handed to who asked, and not kept.
@@ -46,10 +46,10 @@ fn a_fetch_that_a_cut_overtakes_leaves_nothing_behind() {
     let cache = PageCache::new(1 << 20);
     let member = cache.member();
     for page_number in [4, 5, 6] {
-        block_on(member.get_or_fetch(page_number, fetch(0))).unwrap();
+        block_on(member.get_or_fetch(page_number, 100, fetch(0))).unwrap();
     }
     let (answer, wait) = oneshot::channel::<Result<Bytes, Error>>();
-    let mut late = Box::pin(member.get_or_fetch(9, || async { wait.await.unwrap() }.boxed()));
+    let mut late = Box::pin(member.get_or_fetch(9, 100, || async { wait.await.unwrap() }.boxed()));
     assert!((&mut late).now_or_never().is_none());
     member.forget_from(5, 10);
     answer.send(Ok(page(9))).unwrap();
@@ -59,21 +59,33 @@ fn a_fetch_that_a_cut_overtakes_leaves_nothing_behind() {
     assert_eq!(cache.stats().bytes, 100);
 }
 
+/// A page that is read while the stream is cut and grows again may be the last one, and is not full: kept, it would hide
+/// what comes to it later.
+#[test]
+fn a_page_that_is_not_full_is_not_held() {
+    let cache = PageCache::new(1 << 20);
+    let member = cache.member();
+    assert_eq!(block_on(member.get_or_fetch(3, 101, fetch(1))).unwrap(), page(1));
+    assert_eq!(member.try_with(3, Bytes::clone), None);
+    assert_eq!(block_on(member.get_or_fetch(3, 100, fetch(2))).unwrap(), page(2));
+    assert_eq!(member.try_with(3, Bytes::clone), Some(page(2)));
+}
+
 /// The hand passes over a page that was used since it came by last.
 #[test]
 fn what_is_used_stays_and_the_bound_holds() {
     let cache = PageCache::new(SHARDS * 1000);
     let member = cache.member();
-    block_on(member.get_or_fetch(0, fetch(7))).unwrap();
+    block_on(member.get_or_fetch(0, 100, fetch(7))).unwrap();
     for number in 1..2_000 {
         assert!(member.try_with(0, |_| ()).is_some(), "{number}");
-        block_on(member.get_or_fetch(number, fetch(1))).unwrap();
+        block_on(member.get_or_fetch(number, 100, fetch(1))).unwrap();
         assert!(cache.stats().bytes <= SHARDS * 1000);
     }
     assert!(cache.stats().pages > SHARDS * 5, "{:?}", cache.stats());
     let nothing = PageCache::new(0);
     let member = nothing.member();
-    block_on(member.get_or_fetch(0, fetch(7))).unwrap();
+    block_on(member.get_or_fetch(0, 100, fetch(7))).unwrap();
     assert_eq!(nothing.stats().pages, 0);
 }
 

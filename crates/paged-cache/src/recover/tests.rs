@@ -1,4 +1,5 @@
 use super::*;
+use crate::cache::PageCache;
 use crate::flush::Pages;
 use blob_runtime::append::{Layout, Pending};
 use blob_runtime::{Format, Kind, MemoryStorage, Storage, StoreId, Want};
@@ -55,7 +56,7 @@ struct File {
 
 impl File {
     fn new(blob: &Arc<dyn Blob>) -> Self {
-        let pages = Pages::new(geometry(), binding(blob), 0, Last::default(), 0);
+        let pages = Pages::new(geometry(), binding(blob), 0, Last::default(), 0, Arc::new(PageCache::new(0).member()));
         Self { pages, content: Vec::new(), len: 0, written: 0 }
     }
 

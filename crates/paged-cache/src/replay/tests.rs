@@ -37,6 +37,39 @@ fn every_start_yields_the_rest() {
     }
 }
 
+/// The page that was last when a replay was made fills and reaches the blob before the replay gets there: it is read from
+/// there, up to where the stream ended then.
+#[test]
+fn the_last_page_fills_under_a_replay() {
+    for (len, more) in [(1, 39), (39, 2), (50, 30), (50, 31), (95, 400)] {
+        for from in 0..=len {
+            let paged = open();
+            put(&paged, 0, len);
+            let replay = paged.replay(from as u64).unwrap();
+            put(&paged, len, more);
+            block_on(paged.sync()).unwrap();
+            let want: Vec<u8> = (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect();
+            assert_eq!(collect(replay).unwrap(), want[from..], "{from} of {len}, then {more}");
+        }
+    }
+}
+
+/// A replay has read pages ahead when the stream is cut and grows again: it says so, and yields none of the old ones.
+#[test]
+fn pages_read_before_a_cut_are_not_yielded_after_it() {
+    let paged = open();
+    put(&paged, 0, 200);
+    block_on(paged.sync()).unwrap();
+    let mut replay = paged.replay(0).unwrap();
+    assert_eq!(block_on(replay.next()).unwrap().unwrap().len(), 40);
+    block_on(paged.cut(60)).unwrap();
+    put(&paged, 60, 140);
+    block_on(paged.sync()).unwrap();
+    let error = block_on(replay.next()).unwrap_err();
+    assert!(matches!(error, Error::Cut { .. }), "{error:?}");
+    assert!(block_on(replay.next()).unwrap().is_none());
+}
+
 #[test]
 fn what_comes_later_is_not_yielded_and_a_cut_ends_it_once() {
     let paged = open();
