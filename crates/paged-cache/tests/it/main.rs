@@ -1,0 +1,4 @@
+//! The stream of pages from outside.
+
+mod crash;
+mod cut;
