@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::flush::Last;
 use crate::geometry::Geometry;
 use crate::page::{self, Mark};
-use crate::shorten::{CHUNK_BYTES, drop_tail, read_page, shorten};
+use crate::shorten::{CHUNK_BYTES, drop_tail, prove, read_page, shorten};
 
 #[cfg(test)]
 mod tests;
@@ -242,7 +242,12 @@ impl Survey {
             let known = same_page.then(|| std::mem::take(&mut self.last));
             self.last = shorten(&self.blob, self.geometry, self.binding, keep, known).await?;
             self.len = keep;
-        } else {
+        } else if self.left_over() > 0 {
+            let proved = prove(&self.blob, self.geometry, self.binding, keep, self.floor).await?;
+            // A full page is not changed any more: it needs not be known.
+            if let Some(last) = proved.filter(|_| !self.last.data.is_empty()) {
+                self.last = last;
+            }
             drop_tail(&self.blob, self.geometry.blob_len(keep)).await?;
         }
         self.floor = self.geometry.full_pages(self.len);

@@ -1,6 +1,7 @@
 //! Cutting a stream off in its blob, step by step, each durable before the next.
 //!
 //! ```text
+//!  0. the last page that stays, if it is full, is told that all before it is durable: what proved it goes
 //!  1. floors of what goes are lowered   sync     a page that survives proves none that a later step has destroyed
 //!  2. zeros over the pages that go      sync     a block that comes back holds no page that could verify (I4)
 //!  3. the blob is truncated             sync
@@ -33,9 +34,12 @@ pub(crate) async fn shorten(
     keep: u64,
     known: Option<Last>,
 ) -> Result<Last, Error> {
+    let place = geometry.place(keep);
+    if place.offset == 0 {
+        prove(blob, geometry, binding, keep, place.page).await?;
+    }
     lower_floors(blob, geometry, binding, keep).await?;
     drop_tail(blob, geometry.blob_len(keep)).await?;
-    let place = geometry.place(keep);
     if place.offset == 0 {
         return Ok(Last::default());
     }
@@ -53,9 +57,48 @@ pub(crate) async fn shorten(
     };
     // Everything before this page is durable.
     let mark = Mark::next(binding, place.page, [data], place.page, last.mark.as_ref());
-    let slots = Bytes::copy_from_slice(&mark.slots(last.mark.as_ref()));
-    blob.write_at_sync(geometry.blob_offset(place.page) + geometry.data_bytes() as u64, vec![slots]).await?;
-    Ok(Last { data: data.to_vec(), mark: Some(mark) })
+    let shorter = Last { data: data.to_vec(), mark: Some(mark) };
+    write_slots(blob, geometry, place.page, &shorter, last.mark.as_ref()).await?;
+    Ok(shorter)
+}
+
+/// Sees to it that the last page of a stream of `len` durable bytes proves the first `floor` pages, as far as they come
+/// before it, durably: what is behind it and proved them is about to go, and with it rot in them would pass for a torn tail.
+/// A page that does not verify, or not for all that should be there, is left alone.
+///
+/// Answers what the last page is afterwards, when that was needed.
+pub(crate) async fn prove(
+    blob: &Arc<dyn Blob>,
+    geometry: Geometry,
+    binding: Binding,
+    len: u64,
+    floor: u64,
+) -> Result<Option<Last>, Error> {
+    let Some(number) = geometry.pages(len).checked_sub(1) else { return Ok(None) };
+    let floor = floor.min(number);
+    let bytes = blob.read_at(geometry.blob_offset(number), geometry.page_bytes()).await?;
+    let Some(mark) = page::verify(geometry, binding, number, &bytes) else { return Ok(None) };
+    let whole = geometry.page_start(number) + mark.len() as u64 == len;
+    if !whole || u64::from(mark.slot.floor) >= floor {
+        return Ok(None);
+    }
+    let data = bytes.get(..mark.len()).unwrap_or_default();
+    let last = Last { data: data.to_vec(), mark: Some(Mark::next(binding, number, [data], floor, Some(&mark))) };
+    write_slots(blob, geometry, number, &last, Some(&mark)).await?;
+    Ok(Some(last))
+}
+
+/// Writes the slots of a page, durably: that of `last`, and beside it the one that is durable.
+async fn write_slots(
+    blob: &Arc<dyn Blob>,
+    geometry: Geometry,
+    number: u64,
+    last: &Last,
+    durable: Option<&Mark>,
+) -> Result<(), Error> {
+    let Some(mark) = &last.mark else { return Ok(()) };
+    let slots = Bytes::copy_from_slice(&mark.slots(durable));
+    blob.write_at_sync(geometry.blob_offset(number) + geometry.data_bytes() as u64, vec![slots]).await
 }
 
 /// Rewrites the slots of the pages behind `keep` so that none of them proves more than what is kept, durably. Their data

@@ -1,4 +1,5 @@
 //! The stream of pages from outside.
 
+mod bounds;
 mod crash;
 mod cut;
