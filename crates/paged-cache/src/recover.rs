@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::flush::Last;
 use crate::geometry::Geometry;
 use crate::page::{self, Mark};
-use crate::shorten::{CHUNK_BYTES, drop_tail, prove, read_page, shorten};
+use crate::shorten::{CHUNK_BYTES, ENDS_EARLY, damaged, drop_tail, prove, read_page, shorten};
 
 #[cfg(test)]
 mod tests;
@@ -193,7 +193,7 @@ impl Survey {
     /// Cancel safety: safe.
     ///
     /// # Errors
-    /// What reading the page that holds the end answers.
+    /// What reading the page that holds the end answers; damage to that page.
     pub async fn limit(mut self, keep: u64) -> Result<Self, Error> {
         if keep >= self.len {
             return Ok(self);
@@ -204,6 +204,9 @@ impl Survey {
                 0 => Last::default(),
                 _ => read_page(&self.blob, self.geometry, self.binding, place.page).await?,
             };
+        }
+        if self.last.data.len() < place.offset {
+            return Err(damaged(&self.blob, self.geometry, place.page, ENDS_EARLY).into());
         }
         self.last.data.truncate(place.offset);
         self.len = keep;

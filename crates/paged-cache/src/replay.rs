@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::writer::{Paged, Settled, verified};
+use crate::writer::{Paged, Settled, TOO_SHORT, mismatch, verified};
 
 #[cfg(test)]
 mod tests;
@@ -78,14 +78,15 @@ impl Replay {
         }
         let geometry = self.paged.geometry();
         let bytes = self.chunk.split_to(geometry.page_bytes().min(self.chunk.len()));
-        let data = verified(self.paged.blob(), geometry, self.paged.binding(), self.page, &bytes);
-        let place = geometry.place(self.at);
+        let (page, place) = (self.page, geometry.place(self.at));
         self.page += 1;
-        let piece = data?.slice_from(place.offset);
-        match piece {
-            Some(piece) => Ok(Some(self.take(piece))),
-            None => Err(self.cut()),
+        let data = verified(self.paged.blob(), geometry, self.paged.binding(), page, &bytes)?;
+        let needed = usize::try_from(self.end - geometry.page_start(page)).unwrap_or(usize::MAX);
+        if data.len() < needed.min(geometry.data_bytes()) {
+            // Its newer slot is damaged, and the older one knows less.
+            return Err(mismatch(self.paged.blob(), geometry, page, TOO_SHORT));
         }
+        Ok(Some(self.take(data.slice(place.offset.min(data.len())..))))
     }
 
     /// Reads the next pages from the blob; or answers what is in memory.
@@ -125,16 +126,5 @@ impl Replay {
 
     fn cut(&self) -> Error {
         Error::Cut { blob: self.paged.blob().id().clone() }
-    }
-}
-
-trait SliceFrom {
-    /// The bytes from `at` on, if there are any.
-    fn slice_from(self, at: usize) -> Option<Bytes>;
-}
-
-impl SliceFrom for Bytes {
-    fn slice_from(self, at: usize) -> Option<Bytes> {
-        (at < self.len()).then(|| self.slice(at..))
     }
 }

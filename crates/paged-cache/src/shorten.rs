@@ -53,7 +53,7 @@ pub(crate) async fn shorten(
         }
     };
     let Some(data) = last.data.get(..place.offset) else {
-        return Err(damaged(blob, geometry, place.page, "one that ends before the stream does"));
+        return Err(damaged(blob, geometry, place.page, ENDS_EARLY));
     };
     // Everything before this page is durable.
     let mark = Mark::next(binding, place.page, [data], place.page, last.mark.as_ref());
@@ -167,7 +167,10 @@ pub(crate) async fn read_page(
     Ok(Last { data: bytes.get(..mark.len()).unwrap_or_default().to_vec(), mark: Some(mark) })
 }
 
-fn damaged(blob: &Arc<dyn Blob>, geometry: Geometry, page: u64, found: &'static str) -> Error {
+/// What is found of a page that ends before the stream does.
+pub(crate) const ENDS_EARLY: &str = "one that ends before the stream does";
+
+pub(crate) fn damaged(blob: &Arc<dyn Blob>, geometry: Geometry, page: u64, found: &'static str) -> Error {
     let (blob, offset) = (blob.id().clone(), geometry.blob_offset(page));
     Error::Corrupt { blob, offset, expected: format!("page {page}, with a checksum that matches"), found: found.into() }
 }

@@ -330,8 +330,8 @@ impl Paged {
         };
         let data = self.0.member.get_or_fetch(number, geometry.data_bytes(), fetch).await?;
         if data.len() < needed {
-            // It was cut since.
-            return Err(mismatch(blob, geometry, number, "it is shorter than the stream"));
+            // It was cut since; or its newer slot is damaged, and the older one knows less.
+            return Err(mismatch(blob, geometry, number, TOO_SHORT));
         }
         Ok(data)
     }
@@ -362,7 +362,10 @@ pub(crate) fn verified(
     Ok(bytes.slice(..mark.len().min(bytes.len())))
 }
 
-fn mismatch(blob: &Arc<dyn Blob>, geometry: Geometry, page: u64, found: &'static str) -> Error {
+/// What is found of a page that ends before the stream does.
+pub(crate) const TOO_SHORT: &str = "it is shorter than the stream";
+
+pub(crate) fn mismatch(blob: &Arc<dyn Blob>, geometry: Geometry, page: u64, found: &'static str) -> Error {
     Error::ChecksumMismatch { blob: blob.id().clone(), page, offset: geometry.blob_offset(page), found }
 }
 

@@ -98,3 +98,22 @@ fn a_damaged_page_is_named_and_ends_it() {
     assert!(matches!(error, Error::ChecksumMismatch { page: 1, offset: 64, .. }), "{error:?}");
     assert!(block_on(replay.next()).unwrap().is_none());
 }
+
+/// The newer slot of a page below the floor rots, and the older one, of when the page was not full, still verifies: the
+/// rest of the page is not left out as if it had never been.
+#[test]
+fn a_page_of_which_only_the_older_slot_verifies_ends_it() {
+    let paged = open();
+    for len in [0, 10, 90, 130] {
+        let from = usize::try_from(paged.len()).unwrap();
+        put(&paged, from, len - from);
+        block_on(paged.sync()).unwrap();
+    }
+    // The second slot of page 0 is the one that says it is full.
+    block_on(paged.blob().write_at(64 - 1, vec![Bytes::from_static(&[0x5a])])).unwrap();
+    let mut replay = paged.replay(0).unwrap();
+    let error = block_on(replay.next()).unwrap_err();
+    assert!(matches!(error, Error::ChecksumMismatch { page: 0, offset: 0, .. }), "{error:?}");
+    assert!(block_on(replay.next()).unwrap().is_none());
+    assert_eq!(collect(paged.replay(40).unwrap()).unwrap().len(), 90);
+}
