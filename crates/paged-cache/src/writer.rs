@@ -209,11 +209,16 @@ impl Paged {
             let held = inner.member.try_with(place.page, |data| data.get(place.offset..place.offset + len).map(look));
             return held.flatten().map(Ok);
         }
-        match self.read_memory(offset, len) {
-            Ok((start, bytes)) if start == offset => Some(Ok(look(&bytes))),
-            Ok(_) => None,
-            Err(error) => Some(Err(error)),
-        }
+        let looked = inner.log.look_with(offset, len, |layout, tail| match tail {
+            Some(bytes) => Some(look(bytes)),
+            // Of the last page that which is in the blob already.
+            None => {
+                let from = offset.checked_sub(inner.stable.load(Ordering::Acquire))?;
+                let from = usize::try_from(from).ok()?;
+                layout.last().data.get(from..from + len).map(look)
+            }
+        });
+        looked.map_err(past_end).transpose()
     }
 
     /// Reads `len` bytes at `offset`, from memory, the cache and the blob.
@@ -305,12 +310,7 @@ impl Paged {
             joined.extend_from_slice(&tail);
             (from, joined.freeze())
         });
-        read.map_err(|error| match error {
-            blob_runtime::Error::OutOfBounds { blob, offset, len, blob_len } => {
-                Error::OutOfBounds { blob, offset, len, stream_len: blob_len }
-            }
-            other => Error::Storage(other),
-        })
+        read.map_err(past_end)
     }
 
     /// The data of a page that was full when the caller looked, at least its first `needed` bytes.
@@ -338,6 +338,16 @@ impl Paged {
 
     pub(crate) fn binding(&self) -> Binding {
         self.0.binding
+    }
+}
+
+/// The log's answer to a read past its end, as the stream's.
+fn past_end(error: blob_runtime::Error) -> Error {
+    match error {
+        blob_runtime::Error::OutOfBounds { blob, offset, len, blob_len } => {
+            Error::OutOfBounds { blob, offset, len, stream_len: blob_len }
+        }
+        other => Error::Storage(other),
     }
 }
 
