@@ -3,3 +3,4 @@
 mod bounds;
 mod crash;
 mod cut;
+mod send;
