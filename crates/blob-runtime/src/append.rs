@@ -457,6 +457,17 @@ impl<L: Layout> Log<L> {
         Ok(look(&state.layout, start, bytes))
     }
 
+    /// Looks at a range in place, under the log's lock: `look` gets the layout, and the bytes when they are in memory in one
+    /// piece. No allocation, no I/O.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] past the log's end.
+    pub fn look_with<T>(&self, offset: u64, len: usize, look: impl FnOnce(&L, Option<&[u8]>) -> T) -> Result<T, Error> {
+        let state = self.state();
+        check_read(self.0.blob.id(), offset, len, state.tail.len())?;
+        Ok(look(&state.layout, state.tail.piece(offset, len)))
+    }
+
     fn state(&self) -> MutexGuard<'_, State<L>> {
         lock(&self.0.state)
     }

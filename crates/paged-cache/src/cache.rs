@@ -174,12 +174,12 @@ impl Member {
         shard.get(key).map(look)
     }
 
-    /// The data of a page, fetched by `fetch` when it is not held. Of many that ask at once one fetches. Only a page of
-    /// `full` bytes is kept: a shorter one is being cut, or is going to grow.
+    /// The data of a page, fetched by `fetch` when it is not held. Of many that ask at once one fetches. It is held from
+    /// then on when it is `whole_bytes` long: a page that is shorter still changes.
     pub(crate) async fn get_or_fetch(
         &self,
         page: u64,
-        full: usize,
+        whole_bytes: usize,
         fetch: impl FnOnce() -> BoxFuture<'static, Result<Bytes, Error>>,
     ) -> Result<Bytes, Error> {
         if let Some(data) = self.try_with(page, Bytes::clone) {
@@ -192,7 +192,7 @@ impl Member {
         if fetches.running.get(&page).is_some_and(|noted| noted.ptr_eq(&running)) {
             fetches.running.remove(&page);
             if let Ok(data) = &result
-                && data.len() == full
+                && data.len() == whole_bytes
             {
                 let key = self.key(page);
                 self.cache.shard(key).insert(key, data.clone());

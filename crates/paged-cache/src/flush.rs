@@ -17,6 +17,7 @@ use blob_runtime::Binding;
 use blob_runtime::append::{Layout, Pending, Plan};
 use bytes::Bytes;
 
+use crate::cache::Member;
 use crate::geometry::{Geometry, SLOTS_BYTES};
 use crate::page::Mark;
 
@@ -34,6 +35,9 @@ pub(crate) struct Pages {
     /// The last page after a cut whose steps have run; see [`Pages::cut_to`].
     cut_to: Arc<std::sync::Mutex<Option<Last>>>,
     stable: Arc<AtomicU64>,
+    cuts: Arc<AtomicU64>,
+    /// Full pages in memory: what is cut leaves it.
+    member: Arc<Member>,
 }
 
 /// A page that is not full.
@@ -47,9 +51,26 @@ pub(crate) struct Last {
 
 impl Pages {
     /// A stream whose last page is `last`, with `floor` whole pages known durable.
-    pub(crate) fn new(geometry: Geometry, binding: Binding, len: u64, last: Last, floor: u64) -> Self {
+    pub(crate) fn new(
+        geometry: Geometry,
+        binding: Binding,
+        len: u64,
+        last: Last,
+        floor: u64,
+        member: Arc<Member>,
+    ) -> Self {
         let stable = Arc::new(AtomicU64::new(geometry.page_start(geometry.full_pages(len))));
-        Self { geometry, binding, last, next: None, floor, cut_to: Arc::default(), stable }
+        Self {
+            geometry,
+            binding,
+            last,
+            next: None,
+            floor,
+            cut_to: Arc::default(),
+            stable,
+            cuts: Arc::default(),
+            member,
+        }
     }
 
     /// Logical offset up to which the stream lies in full pages of the blob, which do not change any more.
@@ -57,14 +78,28 @@ impl Pages {
         Arc::clone(&self.stable)
     }
 
+    /// Counts cuts, each once when it begins to change the blob and once when it has ended: odd while one is under way, or
+    /// has failed. What was read is of one state when the count is the same before and after.
+    pub(crate) fn cuts(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.cuts)
+    }
+
     /// The last page, as far as it is in the blob.
     pub(crate) fn last(&self) -> &Last {
         &self.last
     }
 
-    /// Where the steps of a cut leave what the last page is afterwards.
-    pub(crate) fn cut_to(&self) -> Arc<std::sync::Mutex<Option<Last>>> {
+    /// The steps of a cut begin. Answers where they leave what the last page is afterwards.
+    pub(crate) fn begin_cut(&self, len: u64) -> Arc<std::sync::Mutex<Option<Last>>> {
+        self.forget(len);
+        self.cuts.fetch_add(1, Ordering::AcqRel);
         Arc::clone(&self.cut_to)
+    }
+
+    /// Drops the pages behind `len` from memory, and what is on its way there.
+    fn forget(&self, len: u64) {
+        let stable = self.stable.load(Ordering::Acquire);
+        self.member.forget_from(self.geometry.full_pages(len), self.geometry.full_pages(stable));
     }
 
     fn set_stable(&self, len: u64) {
@@ -140,8 +175,13 @@ impl Layout for Pages {
         }
         self.next = None;
         self.floor = self.floor.min(self.geometry.full_pages(len));
+        // What a read has brought while the cut was under way.
+        self.forget(len);
         let stable = self.stable.load(Ordering::Acquire).min(len);
         self.set_stable(stable);
+        // One that has changed nothing but memory counts as begun and ended.
+        let begun = self.cuts.load(Ordering::Acquire) % 2;
+        self.cuts.fetch_add(2 - begun, Ordering::AcqRel);
     }
 }
 

@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::flush::Last;
 use crate::geometry::Geometry;
 use crate::page::{self, Mark};
-use crate::shorten::{CHUNK_BYTES, drop_tail, read_page, shorten};
+use crate::shorten::{CHUNK_BYTES, ENDS_EARLY, damaged, drop_tail, prove, read_page, shorten};
 
 #[cfg(test)]
 mod tests;
@@ -193,7 +193,7 @@ impl Survey {
     /// Cancel safety: safe.
     ///
     /// # Errors
-    /// What reading the page that holds the end answers.
+    /// What reading the page that holds the end answers; damage to that page.
     pub async fn limit(mut self, keep: u64) -> Result<Self, Error> {
         if keep >= self.len {
             return Ok(self);
@@ -204,6 +204,9 @@ impl Survey {
                 0 => Last::default(),
                 _ => read_page(&self.blob, self.geometry, self.binding, place.page).await?,
             };
+        }
+        if self.last.data.len() < place.offset {
+            return Err(damaged(&self.blob, self.geometry, place.page, ENDS_EARLY).into());
         }
         self.last.data.truncate(place.offset);
         self.len = keep;
@@ -242,7 +245,12 @@ impl Survey {
             let known = same_page.then(|| std::mem::take(&mut self.last));
             self.last = shorten(&self.blob, self.geometry, self.binding, keep, known).await?;
             self.len = keep;
-        } else {
+        } else if self.left_over() > 0 {
+            let proved = prove(&self.blob, self.geometry, self.binding, keep, self.floor).await?;
+            // A full page is not changed any more: it needs not be known.
+            if let Some(last) = proved.filter(|_| !self.last.data.is_empty()) {
+                self.last = last;
+            }
             drop_tail(&self.blob, self.geometry.blob_len(keep)).await?;
         }
         self.floor = self.geometry.full_pages(self.len);
@@ -250,9 +258,14 @@ impl Survey {
         Ok(self)
     }
 
-    /// Writes the header and the pages from the floor up to the one that holds the last of `keep` bytes again.
+    /// Writes the header, the length, and the pages from the floor up to the one that holds the last of `keep` bytes again.
     async fn rewrite(&self, keep: u64) -> Result<(), Error> {
         self.blob.write_header().await?;
+        // A cut whose last sync failed may show as made and come back: the zeros behind the end would be damage to a
+        // stream that is closed in order by then. Setting the length that shows may do nothing, so it is changed twice.
+        let len = self.blob.len();
+        self.blob.resize(len.saturating_add(self.geometry.page_bytes() as u64)).await?;
+        self.blob.resize(len).await?;
         let end = self.geometry.pages(keep);
         let mut chunks = Chunks { blob: &self.blob, geometry: self.geometry, next: self.floor.min(end), end };
         while let Some((first, chunk)) = chunks.next().await? {

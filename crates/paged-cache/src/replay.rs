@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::writer::{Paged, verified};
+use crate::writer::{Paged, Settled, TOO_SHORT, mismatch, verified};
 
 #[cfg(test)]
 mod tests;
@@ -16,23 +16,23 @@ const READ_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub struct Replay {
     paged: Paged,
-    /// Cuts there had been when it began: one more, and what is read next may not follow what was yielded.
-    cuts: u64,
     at: u64,
     end: u64,
     /// Whole pages read and not yet yielded, with the number of the first.
     chunk: Bytes,
     page: u64,
+    /// How often the stream had been cut when what comes was decided on; see [`Paged::cuts`].
+    cuts: u64,
 }
 
 impl Replay {
     pub(crate) fn new(paged: Paged, at: u64) -> Result<Self, Error> {
+        let cuts = paged.cuts();
         let end = paged.len();
         if at > end {
             return Err(Error::OutOfBounds { blob: paged.blob().id().clone(), offset: at, len: 0, stream_len: end });
         }
-        let cuts = paged.cuts();
-        Ok(Self { paged, cuts, at, end, chunk: Bytes::new(), page: 0 })
+        Ok(Self { paged, at, end, chunk: Bytes::new(), page: 0, cuts })
     }
 
     /// Logical offset of the next byte to come.
@@ -50,10 +50,17 @@ impl Replay {
         if self.at >= self.end {
             return Ok(None);
         }
-        let mut result = self.step().await;
-        if self.cuts % 2 == 1 || self.paged.cuts() != self.cuts {
-            result = Err(self.cut());
+        if self.cuts % 2 == 1 {
+            // A cut was under way when this was made: what is there after it, if that goes so far.
+            self.paged.settle().await;
+            self.cuts = self.paged.cuts();
+            self.end = self.end.min(self.paged.len()).max(self.at + 1);
         }
+        let read = self.step().await;
+        let result = match self.paged.judge(read, self.cuts).await {
+            Settled::Answer(answer) => answer,
+            Settled::Again => Err(self.cut()),
+        };
         if result.is_err() {
             self.end = self.at;
         }
@@ -61,8 +68,8 @@ impl Replay {
     }
 
     async fn step(&mut self) -> Result<Option<Bytes>, Error> {
-        if self.at >= self.end {
-            return Ok(None);
+        if self.paged.cuts() != self.cuts {
+            return Err(self.cut());
         }
         if self.chunk.is_empty()
             && let Some(piece) = self.refill().await?
@@ -71,14 +78,15 @@ impl Replay {
         }
         let geometry = self.paged.geometry();
         let bytes = self.chunk.split_to(geometry.page_bytes().min(self.chunk.len()));
-        let data = verified(self.paged.blob(), geometry, self.paged.binding(), self.page, &bytes);
-        let place = geometry.place(self.at);
+        let (page, place) = (self.page, geometry.place(self.at));
         self.page += 1;
-        let piece = data?.slice_from(place.offset);
-        match piece {
-            Some(piece) => Ok(Some(self.take(piece))),
-            None => Err(self.cut()),
+        let data = verified(self.paged.blob(), geometry, self.paged.binding(), page, &bytes)?;
+        let needed = usize::try_from(self.end - geometry.page_start(page)).unwrap_or(usize::MAX);
+        if data.len() < needed.min(geometry.data_bytes()) {
+            // Its newer slot is damaged, and the older one knows less.
+            return Err(mismatch(self.paged.blob(), geometry, page, TOO_SHORT));
         }
+        Ok(Some(self.take(data.slice(place.offset.min(data.len())..))))
     }
 
     /// Reads the next pages from the blob; or answers what is in memory.
@@ -97,8 +105,8 @@ impl Replay {
         if split == self.at {
             return Ok(Some(memory));
         }
-        let full = geometry.full_pages(split);
-        let count = usize::try_from(full.saturating_sub(place.page)).unwrap_or(0);
+        // All of it lies in full pages, also when the end is inside of one that was not full when this was made.
+        let count = usize::try_from(geometry.pages(split).saturating_sub(place.page)).unwrap_or(0);
         let (offset, bytes) = (geometry.blob_offset(place.page), count * geometry.page_bytes());
         let chunk = match paged.blob().try_read_at(offset, bytes) {
             Some(read) => read?,
@@ -118,16 +126,5 @@ impl Replay {
 
     fn cut(&self) -> Error {
         Error::Cut { blob: self.paged.blob().id().clone() }
-    }
-}
-
-trait SliceFrom {
-    /// The bytes from `at` on, if there are any.
-    fn slice_from(self, at: usize) -> Option<Bytes>;
-}
-
-impl SliceFrom for Bytes {
-    fn slice_from(self, at: usize) -> Option<Bytes> {
-        (at < self.len()).then(|| self.slice(at..))
     }
 }

@@ -33,9 +33,11 @@ struct Inner {
     log: Log<Pages>,
     geometry: Geometry,
     binding: Binding,
-    member: Member,
+    member: Arc<Member>,
     /// Up to here the stream lies in full pages of the blob, which do not change any more.
     stable: Arc<AtomicU64>,
+    /// Odd while a cut is under way; see [`Pages::cuts`].
+    cuts: Arc<AtomicU64>,
 }
 
 impl Paged {
@@ -45,10 +47,11 @@ impl Paged {
     pub fn new(survey: Survey, durable: u64, cache: &PageCache, config: Config) -> Self {
         let Survey { blob, geometry, binding, len, last, .. } = survey;
         let durable = durable.min(len);
-        let pages = Pages::new(geometry, binding, len, last, geometry.full_pages(durable));
-        let stable = pages.stable();
+        let member = Arc::new(cache.member());
+        let pages = Pages::new(geometry, binding, len, last, geometry.full_pages(durable), Arc::clone(&member));
+        let (stable, cuts) = (pages.stable(), pages.cuts());
         let log = Log::new(blob, pages, Start { len, durable }, config);
-        Self(Arc::new(Inner { log, geometry, binding, member: cache.member(), stable }))
+        Self(Arc::new(Inner { log, geometry, binding, member, stable, cuts }))
     }
 
     /// The blob beneath.
@@ -174,30 +177,23 @@ impl Paged {
         let inner = &self.0;
         inner.log.sync_through(len).await?;
         let (geometry, binding) = (inner.geometry, inner.binding);
-        let pages = geometry.full_pages(len)..geometry.pages(inner.log.len());
-        inner.member.forget_from(pages.start, pages.end);
-        let weak = Arc::downgrade(inner);
-        inner
+        let cut = inner
             .log
             .cut_with(len, |blob, written, layout| {
                 let keep = len.min(written);
                 // The page that is last in the blob is known, with the slot that is durable; another is read.
                 let same_page = geometry.full_pages(keep) == geometry.full_pages(written);
                 let known = (same_page && !layout.last().data.is_empty()).then(|| layout.last().clone());
-                let cut_to = layout.cut_to();
+                let cut_to = layout.begin_cut(len);
                 async move {
                     let last = shorten(&blob, geometry, binding, keep, known).await?;
                     *cut_to.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(last);
-                    // What a read has brought since; from now on the blob holds no such page.
-                    if let Some(inner) = weak.upgrade() {
-                        inner.member.forget_from(pages.start, pages.end);
-                    }
                     Ok(())
                 }
                 .boxed()
             })
-            .await?;
-        Ok(())
+            .await;
+        Ok(cut?)
     }
 
     /// Looks at `len` bytes at `offset` in memory, in place: in a page that is held, or in the part that is not in a
@@ -213,11 +209,16 @@ impl Paged {
             let held = inner.member.try_with(place.page, |data| data.get(place.offset..place.offset + len).map(look));
             return held.flatten().map(Ok);
         }
-        match self.read_memory(offset, len) {
-            Ok((start, bytes)) if start == offset => Some(Ok(look(&bytes))),
-            Ok(_) => None,
-            Err(error) => Some(Err(error)),
-        }
+        let looked = inner.log.look_with(offset, len, |layout, tail| match tail {
+            Some(bytes) => Some(look(bytes)),
+            // Of the last page that which is in the blob already.
+            None => {
+                let from = offset.checked_sub(inner.stable.load(Ordering::Acquire))?;
+                let from = usize::try_from(from).ok()?;
+                layout.last().data.get(from..from + len).map(look)
+            }
+        });
+        looked.map_err(past_end).transpose()
     }
 
     /// Reads `len` bytes at `offset`, from memory, the cache and the blob.
@@ -229,19 +230,31 @@ impl Paged {
     pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
         loop {
             let cuts = self.cuts();
-            let result = self.read_once(offset, len).await;
-            if cuts % 2 == 0 && self.cuts() == cuts {
-                return result;
+            let read = self.read_once(offset, len).await;
+            if let Settled::Answer(answer) = self.judge(read, cuts).await {
+                return answer;
             }
-            // A cut is under way, and perhaps its caller was dropped: what was read may be half of it. It is driven to
-            // its end, and then there is one answer.
-            self.settle().await;
         }
     }
 
-    /// Counts the beginnings and ends of cuts; see [`Log::cuts`].
+    /// Counts cuts; see [`Pages::cuts`].
     pub(crate) fn cuts(&self) -> u64 {
-        self.0.log.cuts()
+        self.0.cuts.load(Ordering::Acquire)
+    }
+
+    /// What a read that began when there were `cuts` is worth: beside a cut it may have seen zeros where pages were, or a
+    /// part from before and a part from after.
+    pub(crate) async fn judge<T>(&self, read: Result<T, Error>, cuts: u64) -> Settled<T> {
+        let unchanged = self.cuts() == cuts;
+        if unchanged && (read.is_ok() || cuts % 2 == 0) {
+            return Settled::Answer(read);
+        }
+        self.settle().await;
+        match self.poison_cause() {
+            // The cut has failed in the middle.
+            Some(poison) if self.cuts() % 2 == 1 => Settled::Answer(Err(poison)),
+            _ => Settled::Again,
+        }
     }
 
     async fn read_once(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
@@ -297,12 +310,7 @@ impl Paged {
             joined.extend_from_slice(&tail);
             (from, joined.freeze())
         });
-        read.map_err(|error| match error {
-            blob_runtime::Error::OutOfBounds { blob, offset, len, blob_len } => {
-                Error::OutOfBounds { blob, offset, len, stream_len: blob_len }
-            }
-            other => Error::Storage(other),
-        })
+        read.map_err(past_end)
     }
 
     /// The data of a page that was full when the caller looked, at least its first `needed` bytes.
@@ -322,8 +330,8 @@ impl Paged {
         };
         let data = self.0.member.get_or_fetch(number, geometry.data_bytes(), fetch).await?;
         if data.len() < needed {
-            // It was cut since.
-            return Err(mismatch(blob, geometry, number, "it is shorter than the stream"));
+            // It was cut since; or its newer slot is damaged, and the older one knows less.
+            return Err(mismatch(blob, geometry, number, TOO_SHORT));
         }
         Ok(data)
     }
@@ -331,6 +339,24 @@ impl Paged {
     pub(crate) fn binding(&self) -> Binding {
         self.0.binding
     }
+}
+
+/// The log's answer to a read past its end, as the stream's.
+fn past_end(error: blob_runtime::Error) -> Error {
+    match error {
+        blob_runtime::Error::OutOfBounds { blob, offset, len, blob_len } => {
+            Error::OutOfBounds { blob, offset, len, stream_len: blob_len }
+        }
+        other => Error::Storage(other),
+    }
+}
+
+/// What a read is worth that may have run beside a cut.
+pub(crate) enum Settled<T> {
+    /// It is of one state.
+    Answer(Result<T, Error>),
+    /// The stream was cut meanwhile; what it is now has to be read anew.
+    Again,
 }
 
 /// The data of a physical page, shared.
@@ -346,7 +372,10 @@ pub(crate) fn verified(
     Ok(bytes.slice(..mark.len().min(bytes.len())))
 }
 
-fn mismatch(blob: &Arc<dyn Blob>, geometry: Geometry, page: u64, found: &'static str) -> Error {
+/// What is found of a page that ends before the stream does.
+pub(crate) const TOO_SHORT: &str = "it is shorter than the stream";
+
+pub(crate) fn mismatch(blob: &Arc<dyn Blob>, geometry: Geometry, page: u64, found: &'static str) -> Error {
     Error::ChecksumMismatch { blob: blob.id().clone(), page, offset: geometry.blob_offset(page), found }
 }
 

@@ -231,6 +231,20 @@ impl Tail {
     }
 }
 
+impl Tail {
+    /// `offset..offset + len`, when it is in memory in one piece.
+    pub(super) fn piece(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let mut skip = usize::try_from(offset.checked_sub(self.written)?).ok()?;
+        for part in &self.parts {
+            if skip < part.len() {
+                return part.get(skip..skip.checked_add(len)?);
+            }
+            skip -= part.len();
+        }
+        self.filling.get(skip..skip.checked_add(len)?)
+    }
+}
+
 impl Drop for Tail {
     fn drop(&mut self) {
         self.spares.give(std::mem::take(&mut self.filling));

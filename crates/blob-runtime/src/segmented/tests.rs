@@ -1,1 +1,4 @@
-//! Tests.
+mod change;
+mod crash;
+mod damage;
+mod toy;

@@ -4,3 +4,4 @@ mod api;
 mod crash;
 mod damage;
 mod model;
+mod send;

@@ -59,6 +59,18 @@ fn a_fetch_that_a_cut_overtakes_leaves_nothing_behind() {
     assert_eq!(cache.stats().bytes, 100);
 }
 
+/// A page that is read while the stream is cut and grows again may be the last one, and is not full: kept, it would hide
+/// what comes to it later.
+#[test]
+fn a_page_that_is_not_full_is_not_held() {
+    let cache = PageCache::new(1 << 20);
+    let member = cache.member();
+    assert_eq!(block_on(member.get_or_fetch(3, 101, fetch(1))).unwrap(), page(1));
+    assert_eq!(member.try_with(3, Bytes::clone), None);
+    assert_eq!(block_on(member.get_or_fetch(3, 100, fetch(2))).unwrap(), page(2));
+    assert_eq!(member.try_with(3, Bytes::clone), Some(page(2)));
+}
+
 /// The hand passes over a page that was used since it came by last.
 #[test]
 fn what_is_used_stays_and_the_bound_holds() {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::cache::PageCache;
 use crate::flush::Pages;
 use blob_runtime::append::{Layout, Pending};
 use blob_runtime::{Format, Kind, MemoryStorage, Storage, StoreId, Want};
@@ -55,7 +56,7 @@ struct File {
 
 impl File {
     fn new(blob: &Arc<dyn Blob>) -> Self {
-        let pages = Pages::new(geometry(), binding(blob), 0, Last::default(), 0);
+        let pages = Pages::new(geometry(), binding(blob), 0, Last::default(), 0, Arc::new(PageCache::new(0).member()));
         Self { pages, content: Vec::new(), len: 0, written: 0 }
     }
 
@@ -253,6 +254,24 @@ fn a_page_that_contradicts_what_it_indexes_does_not_count() {
     let judge = |start: u64, _: Bytes| async move { Ok(start == 40) }.boxed();
     let found = block_on(Survey::new(Arc::clone(&blob), Some(&judge))).unwrap();
     assert_eq!((found.len(), found.proven()), (2 * 40, 40));
+}
+
+/// A reader looks at a part of the stream that ends in a page below the floor whose newer slot has rotted: the older one
+/// knows less than is asked for, and that is told.
+#[test]
+fn a_limit_in_a_damaged_page_is_refused() {
+    let blob = blob();
+    let mut file = File::new(&blob);
+    for len in [9, DATA, 2 * DATA, 3 * DATA] {
+        let write = file.plan(len, true);
+        file.apply(&write, true);
+    }
+    file.content[PAGE - 1] ^= 1;
+    set(&blob, &file.content);
+    let limited = block_on(survey(&blob).limit(9)).unwrap();
+    assert_eq!((limited.len(), &limited.last.data[..]), (9, &stream(9)[..]));
+    let error = block_on(survey(&blob).limit(10)).unwrap_err();
+    assert!(matches!(error, Error::Storage(blob_runtime::Error::Corrupt { offset: 0, .. })), "{error:?}");
 }
 
 #[test]

@@ -26,11 +26,17 @@ fn every_range_reads_back_wherever_it_lies() {
         for to in from..=9 {
             let (start, bytes) = tail.read(100 + from as u64, to - from);
             assert_eq!((start, &bytes[..]), (100 + from as u64, &all[from..to]), "{from}..{to}");
+            // In place, when it lies in one part.
+            let parts = [0..3, 3..5, 5..9];
+            let in_one = parts.iter().any(|part| from < part.end && from >= part.start && to <= part.end);
+            let want = (in_one || from == 9).then_some(&all[from..to]);
+            assert_eq!(tail.piece(100 + from as u64, to - from), want, "{from}..{to}");
         }
     }
     // A range that begins before what is pending: only its end is here.
     let (start, bytes) = tail.read(90, 12);
     assert_eq!((start, &bytes[..]), (100, &b"ab"[..]));
+    assert_eq!(tail.piece(99, 2), None);
     let (start, bytes) = tail.read(90, 5);
     assert_eq!((start, bytes.len()), (95, 0));
 }

@@ -1,0 +1,111 @@
+//! A cut on the simulated disk, with a crash before every step of it.
+
+use std::sync::Arc;
+
+use blob_runtime::append::Config;
+use blob_runtime::sim::{self, Crash, Cut, Sim};
+use blob_runtime::{Format, Kind, Storage, StoreId, Want};
+use paged_cache::{Error, PageCache, Paged, Survey};
+
+/// Bytes of a page of 64 that are the stream's.
+const DATA: usize = 40;
+
+async fn open(sim: &Sim) -> Result<Paged, Error> {
+    let format = Format::new(Kind::PAGED, Want::Exactly(StoreId(1))).unit(Want::Default(64));
+    let blob = sim.storage().open("p", b"stream", &format).await?;
+    let survey = Survey::new(blob, None).await?.carry_out(u64::MAX).await?;
+    let len = survey.len();
+    Ok(Paged::new(survey, len, &PageCache::new(0), Config::default()))
+}
+
+fn stream(len: usize) -> Vec<u8> {
+    (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect()
+}
+
+async fn append(paged: &Paged, to: usize) -> Result<(), Error> {
+    let from = usize::try_from(paged.len()).unwrap();
+    paged.append(to - from, |_, space| space.put(&stream(to)[from..])).await
+}
+
+/// The states a stream is cut in: how it comes to be, and how much of it is durable before the cut.
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// A sync for every page, so that each page proves all before it.
+    EachPageSynced,
+    /// One sync for all.
+    OneSync,
+    /// A part of the first page is durable; its filling, in the other slot, is only written.
+    FilledUnsynced,
+}
+
+impl State {
+    async fn make(self, paged: &Paged) -> Result<usize, Error> {
+        match self {
+            Self::EachPageSynced => {
+                for pages in 1..=6 {
+                    append(paged, pages * DATA).await?;
+                    paged.sync().await?;
+                }
+                Ok(6 * DATA)
+            }
+            Self::OneSync => {
+                append(paged, 5 * DATA + 7).await?;
+                paged.sync().await?;
+                Ok(5 * DATA + 7)
+            }
+            Self::FilledUnsynced => {
+                append(paged, 10).await?;
+                paged.sync().await?;
+                append(paged, DATA).await?;
+                paged.flush().await?;
+                Ok(10)
+            }
+        }
+    }
+}
+
+/// Power goes before every step of a cut, and any part of what was not durable survives: what is found is the stream up
+/// to somewhere from the cut's end to the old one, and every byte of it can be read. A page that survives the zeros must
+/// not prove one that did not, and the slot that is durable is not the one the cut writes.
+#[test]
+fn a_crash_before_every_step() {
+    for state in [State::EachPageSynced, State::OneSync, State::FilledUnsynced] {
+        for keep in [0, 1, 8, DATA - 1, DATA, DATA + 3, 2 * DATA, 3 * DATA + 39] {
+            for seed in 0..40 {
+                for step in 1.. {
+                    if sim::run(seed, async |sim| cut_short(&sim, state, keep, step).await) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether the cut ended before the crash, or the state is shorter than what is to be kept.
+async fn cut_short(sim: &Sim, state: State, keep: usize, step: u64) -> bool {
+    let case = format!("{state:?}, keep {keep}, seed {}, step {step}", sim.seed());
+    let paged = open(sim).await.unwrap();
+    let durable = state.make(&paged).await.unwrap();
+    let len = usize::try_from(paged.len()).unwrap();
+    if keep > len {
+        return true;
+    }
+    sim.crash_at(step, Crash::Power(Cut::Random));
+    let cut = async move { paged.cut(keep as u64).await };
+    let ended = sim.life(cut).await;
+    sim.disarm();
+    if let Some(ended) = &ended {
+        ended.as_ref().unwrap_or_else(|error| panic!("{case}: {error}"));
+        sim.crash(Crash::Power(Cut::LoseAll));
+    }
+    let found = open(sim).await.unwrap();
+    let shown = usize::try_from(found.len()).unwrap();
+    let (at_least, at_most) = if ended.is_some() { (keep, keep) } else { (keep.min(durable), len) };
+    assert!((at_least..=at_most).contains(&shown), "{case}: {shown} bytes of {at_least}..={at_most}");
+    let bytes = found.read_at(0, shown).await.unwrap_or_else(|error| panic!("{case}: {error}"));
+    assert_eq!(bytes, stream(shown), "{case}");
+    let again = Survey::new(Arc::clone(found.blob()), None).await.unwrap();
+    assert_eq!((again.len(), again.left_over()), (shown as u64, 0), "{case}");
+    ended.is_some()
+}
