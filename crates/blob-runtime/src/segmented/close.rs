@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use futures::{StreamExt, stream};
 
 use super::{Core, Driver, Segmented, open};
-use crate::manifest::{Condition, Intent};
+use crate::manifest::{Condition, Intent, Manifest};
 use crate::queue::lock;
 
 impl<D: Driver> Segmented<D> {
@@ -52,11 +52,23 @@ impl<D: Driver> Segmented<D> {
 impl<D: Driver> Core<D> {
     async fn close(self: Arc<Self>) -> Result<(), D::Error> {
         let mut result = Ok(());
-        if self.dirty.load(Ordering::Acquire) {
+        // Whoever made `dirty` durable may have been dropped before it took note of it.
+        if let Some(manifest) = &self.manifest {
+            manifest.quiesce().await;
+        }
+        let dirty = |manifest: &Manifest| manifest.state().condition == Condition::Dirty;
+        if self.manifest.as_ref().is_some_and(dirty) {
             let driver = &self.driver;
+            // One whose reopening has failed is neither open nor in order: it is recovered now, or the store is not clean.
+            let unclean: Vec<u64> = lock(&self.unclean).iter().copied().collect();
+            for section in unclean {
+                if let Err(error) = self.open_section(section, false).await {
+                    result = Err(error);
+                }
+            }
             let seals = stream::iter(self.table.open()).map(|(_, section)| async move { driver.seal(&section).await });
             let results: Vec<_> = seals.buffer_unordered(self.recovery_concurrency).collect().await;
-            result = results.into_iter().collect();
+            result = result.and(results.into_iter().collect());
             if let Some(fault) = self.fault.get() {
                 result = Err(fault.clone().into());
             }

@@ -208,6 +208,28 @@ fn a_search_over_false_headers_is_linear() {
     assert_eq!(survey_bounded(seals, Evidence::default()), Case::Sealed);
 }
 
+/// Somebody who knows the salt puts a frame into a value, made for the very place it will have, that claims everything
+/// before it was durable. The first frame is torn; the search finds the second, and jumps over it with what is in it: a
+/// torn tail, no damage.
+#[test]
+fn what_is_inside_a_value_is_not_believed() {
+    for inside in [true, false] {
+        let mut bytes = b"torn".to_vec();
+        let mut inner = vec![0; bytes.len() + 43];
+        let floor = inner.len() as u64;
+        put_frame(&mut inner, |header| (header.position, header.floor) = (7, floor), b"inner");
+        let payload = inner.split_off(bytes.len() + 43);
+        if inside {
+            put_frame(&mut bytes, |header| header.position = 1, &payload);
+        } else {
+            bytes.resize(bytes.len() + 43, 1);
+            bytes.extend_from_slice(&payload);
+        }
+        let case = if inside { Case::Nothing } else { Case::Damaged };
+        assert_eq!(survey_bounded(bytes, Evidence::default()), case);
+    }
+}
+
 /// A whole store whose section holds anything: it opens, or says that it is damaged; what it shows is what verifies.
 #[test]
 fn a_store_with_anything_in_a_section() {
