@@ -450,6 +450,19 @@ impl RawGlob {
         Ok(self.store.existing(section).await?.durable_len())
     }
 
+    /// From where on what a read-only store shows of a section is not proven to be durable, as an offset in bytes; `None`
+    /// when all of it is. A writer's open has made durable what it shows.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// As [`len`](Self::len).
+    pub async fn unsynced_from(&self, section: u64) -> Result<Option<u64>, Error> {
+        let open = self.store.existing(section).await?;
+        let from = open.floor_found();
+        Ok((self.store.is_read_only() && from < open.bytes()).then_some(from))
+    }
+
     /// Bytes of a section's frames, with those only in memory.
     ///
     /// Cancel safety: safe.
