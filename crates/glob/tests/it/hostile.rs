@@ -166,7 +166,6 @@ fn frames_that_are_made_to_harm() {
             let change = |header: &mut FrameHeader| {
                 header.position = absurd(&mut rng);
                 header.floor = absurd(&mut rng);
-                #[expect(clippy::cast_possible_truncation, reason = "any value will do")]
                 match rng.u8(0..8) {
                     0 => header.stored_bytes = absurd(&mut rng) as u32,
                     1 => header.raw_bytes = absurd(&mut rng) as u32,
