@@ -233,7 +233,8 @@ impl RawGlob {
         if self.store.is_read_only() {
             return Err(Error::ReadOnly);
         }
-        self.store.enter().await?;
+        // Asked of any section, it says whether the store is closed.
+        self.store.guard(u64::MAX)?;
         let dirty = self.store.table().open().into_iter().filter(|(_, open)| !open.is_durable());
         let syncs = stream::iter(dirty).map(|(_, open)| async move { self.sync_open(open).await });
         let results: Vec<_> = syncs.buffer_unordered(SYNC_CONCURRENCY).collect().await;
@@ -248,6 +249,12 @@ impl RawGlob {
     /// As [`sync`](Self::sync).
     pub async fn flush(&self, section: u64) -> Result<(), Error> {
         let open = self.store.existing(section).await?;
+        if self.store.is_read_only() {
+            return Err(Error::ReadOnly);
+        }
+        if open.is_durable() {
+            return Ok(());
+        }
         self.store.enter().await?;
         open.flush().await
     }
@@ -257,11 +264,15 @@ impl RawGlob {
     /// Cancel safety: safe.
     ///
     /// # Errors
-    /// [`Error::InvalidLocation`] when the section is shorter, or is cut to be; [`Error::Poisoned`].
+    /// [`Error::InvalidLocation`] when the section is shorter, or is cut to be; [`Error::Poisoned`]; [`Error::ReadOnly`]
+    /// when nothing proves it to be durable and this store never syncs.
     pub async fn wait_durable(&self, section: u64, location: Location) -> Result<(), Error> {
         let invalid = |reason| Error::InvalidLocation { section, location, reason };
         let end = location.end().ok_or_else(|| invalid("no blob is that long"))?;
         let open = self.store.existing(section).await?;
+        if self.store.is_read_only() && end > open.floor() {
+            return Err(Error::ReadOnly);
+        }
         open.wait_durable(end).await.map_err(|error| match error.storage() {
             Some(StorageError::OutOfBounds { .. }) => invalid("it ends behind the last frame"),
             _ => error,
