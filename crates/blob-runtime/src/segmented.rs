@@ -20,7 +20,7 @@ mod open;
 mod tests;
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -133,8 +133,8 @@ pub trait Driver: Send + Sync + 'static {
     /// Where a rewind to `items` goes: for the intent. What it keeps is durable when this returns.
     async fn target(&self, number: u64, section: &Self::Section, items: u64) -> Result<Target, Self::Error>;
 
-    /// Whether a section takes no change until it is opened anew.
-    fn is_poisoned(&self, section: &Self::Section) -> bool;
+    /// Why a section takes no change until it is opened anew, if it does not.
+    fn poison(&self, section: &Self::Section) -> Option<Error>;
 
     /// Takes a section out of use: what has begun is over when this returns, and nothing of it is changed through it any
     /// more, whoever still holds it.
@@ -170,8 +170,8 @@ struct Core<D: Driver> {
     look: Look,
     /// Where an unfinished rewind goes, for a store that is only read.
     target: Option<Target>,
-    /// Sections whose sync has failed: they are recovered when they are opened next.
-    unclean: Mutex<BTreeSet<u64>>,
+    /// Sections whose sync has failed, and how: they are recovered when they are opened next.
+    unclean: Mutex<BTreeMap<u64, Error>>,
     table: Table<D::Section>,
     pruned_to: AtomicU64,
     /// None for a store that is open read-only.
@@ -231,7 +231,7 @@ impl<D: Driver> Core<D> {
             Some(target) if target.section == section => Look::Unclean(Some(target)),
             _ => self.look,
         };
-        if lock(&self.unclean).contains(&section) {
+        if lock(&self.unclean).contains_key(&section) {
             self.driver.sync_found(&[section]).await?;
             let found = self.driver.survey(section, Look::Unclean(None), false).await?;
             match self.driver.damage(section, &found) {
@@ -370,6 +370,18 @@ impl<D: Driver> Segmented<D> {
     pub fn try_writable(&self, section: u64) -> Option<Arc<D::Section>> {
         let ready = self.core().ready.load(Ordering::Acquire) && section >= self.pruned_to();
         ready.then(|| self.table().get(section)).flatten()
+    }
+
+    /// Whether every section that is not open may be taken for durable. After a failed sync a section is closed while it
+    /// is opened anew, and stays so when that fails: whoever makes all sections durable must not pass it over.
+    ///
+    /// # Errors
+    /// [`Fault::Storage`] with the poison of the first such section.
+    pub fn check_recovered(&self) -> Result<(), Fault> {
+        match lock(&self.core().unclean).values().next() {
+            Some(poison) => Err(Fault::Storage(poison.clone())),
+            None => Ok(()),
+        }
     }
 
     /// Waits until the store may be changed.

@@ -238,8 +238,11 @@ impl Driver for Sections {
         section.paged.hold().await
     }
 
-    fn is_poisoned(&self, section: &Section) -> bool {
-        section.paged.poison_cause().is_some()
+    fn poison(&self, section: &Section) -> Option<blob_runtime::Error> {
+        match section.paged.poison_cause() {
+            Some(paged_cache::Error::Storage(error)) => Some(error),
+            _ => None,
+        }
     }
 
     async fn retire(&self, section: &Section) {

@@ -235,6 +235,8 @@ impl RawJournal {
         let dirty = self.store.table().open().into_iter().filter(|(_, open)| open.paged.durable() < open.paged.len());
         let syncs = stream::iter(dirty).map(|(_, open)| async move { open.paged.sync().await });
         let results: Vec<_> = syncs.buffer_unordered(SYNC_CONCURRENCY).collect().await;
+        // Checked last: one that is being opened anew meanwhile is in neither list otherwise.
+        self.store.check_recovered()?;
         results.into_iter().try_for_each(|result| result.map_err(Error::from))
     }
 

@@ -206,8 +206,8 @@ impl Driver for Sections {
         Box::new(section.hold().await)
     }
 
-    fn is_poisoned(&self, section: &Section) -> bool {
-        section.poison_cause().is_some()
+    fn poison(&self, section: &Section) -> Option<blob_runtime::Error> {
+        section.log().poison_cause()
     }
 
     async fn retire(&self, section: &Section) {

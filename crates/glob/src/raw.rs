@@ -238,6 +238,7 @@ impl RawGlob {
         let dirty = self.store.table().open().into_iter().filter(|(_, open)| !open.is_durable());
         let syncs = stream::iter(dirty).map(|(_, open)| async move { self.sync_open(open).await });
         let results: Vec<_> = syncs.buffer_unordered(SYNC_CONCURRENCY).collect().await;
+        self.store.check_recovered()?;
         results.into_iter().collect()
     }
 

@@ -111,12 +111,10 @@ impl<D: Driver> Segmented<D> {
         self.guard(section)?;
         self.change(move |core| async move {
             if let Some(open) = core.table.get(section) {
-                if !core.driver.is_poisoned(&open) {
-                    return Ok(());
-                }
+                let Some(poison) = core.driver.poison(&open) else { return Ok(()) };
                 // Nothing may be written through the old one while the blob is looked at, nor later.
+                lock(&core.unclean).insert(section, poison);
                 core.driver.retire(&open).await;
-                lock(&core.unclean).insert(section);
                 core.table.close(section);
             }
             match core.section(section, false).await? {

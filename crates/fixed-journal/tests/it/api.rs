@@ -289,3 +289,28 @@ fn the_fast_paths_do_not_wait() {
         assert_eq!(journal.try_get(1, number).unwrap().unwrap(), item(number));
     }
 }
+
+/// A section is poisoned, and its reopening fails too: it is not open then, and a sync of all sections must not pass it
+/// over and say Ok (found by a simulation, seed 40074).
+#[test]
+fn a_sync_of_all_does_not_pass_over_a_section_that_could_not_be_reopened() {
+    use blob_runtime::Operation;
+    use blob_runtime::sim::{self, Fault};
+    sim::run(1, async |sim| {
+        let storage: Arc<dyn Storage> = sim.storage();
+        let journal = open(&storage, config()).await;
+        journal.append(1, &item(0)).await.unwrap();
+        sim.faults().inject(Fault::eio(Operation::Sync));
+        assert!(journal.sync(1).await.unwrap_err().is_sync_failure());
+        sim.faults().inject(Fault::eio(Operation::Read));
+        let failed = journal.reopen_section(1).await.unwrap_err();
+        assert!(
+            matches!(failed.storage(), Some(blob_runtime::Error::Io { operation: Operation::Read, .. })),
+            "{failed:?}"
+        );
+        assert!(journal.sync_all().await.unwrap_err().is_sync_failure());
+        journal.reopen_section(1).await.unwrap();
+        journal.sync_all().await.unwrap();
+        assert_eq!(journal.len(1).await.unwrap(), journal.durable_len(1).await.unwrap());
+    });
+}
