@@ -1,4 +1,6 @@
 //! The hot paths of a glob, in memory: what the crate itself costs, without a disk.
+#![expect(clippy::expect_used, reason = "a benchmark whose store fails has nothing to say")]
+#![allow(missing_docs, reason = "criterion_group! makes a public function without one")]
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -67,8 +67,8 @@ impl<C> Config<C> {
         }
     }
 
-    /// Size of every value's tag in bytes. A section of another tag size is
-    /// [`Error::FormatMismatch`](crate::Error::FormatMismatch). Default: whatever is found, and none for new sections.
+    /// Size of every value's tag in bytes. A section of another tag size is [`Error::FormatMismatch`]. Default: whatever is
+    /// found, and none for new sections.
     #[must_use]
     pub fn tag_bytes(self, tag_bytes: u16) -> Self {
         Self { tag_bytes: Some(tag_bytes), ..self }

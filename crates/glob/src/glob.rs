@@ -187,6 +187,13 @@ impl<V: Value> Glob<V> {
         self.raw.durable_len(section).await
     }
 
+    /// See [`RawGlob::unsynced_from`].
+    ///
+    /// Cancel safety and errors: as there.
+    pub async fn unsynced_from(&self, section: u64) -> Result<Option<u64>, Error> {
+        self.raw.unsynced_from(section).await
+    }
+
     /// See [`RawGlob::bytes`].
     ///
     /// Cancel safety and errors: as there.

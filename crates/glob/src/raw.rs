@@ -1,11 +1,14 @@
 //! A glob of values as bytes.
 
+mod read;
+mod structure;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use blob_runtime::segmented::Segmented;
 use blob_runtime::{Error as StorageError, Storage, StoreId, quarantine};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures::{StreamExt, stream};
 
 use crate::compress::{Packed, Packer};
@@ -14,13 +17,12 @@ use crate::driver::Sections;
 use crate::error::Error;
 use crate::location::{Appended, Cursor, Location};
 use crate::report::RecoveryReport;
-use crate::scan::RawScan;
-use crate::section::{Expect, Frame, Put, Section, TagFn};
+use crate::section::{Put, Section, TagFn};
+
+pub use self::read::Recovered;
 
 /// How many sections are synced side by side.
 const SYNC_CONCURRENCY: usize = 16;
-/// Neighbouring frames are read together up to this size, in bytes.
-const RUN_BYTES: u64 = 256 << 10;
 
 /// A segmented log of values as bytes, for tools and for whoever has no type for them. Cheap to clone; clones share
 /// everything. [`Glob`](crate::Glob) is its typed face.
@@ -40,15 +42,6 @@ struct Idle {
     /// The section that was appended to last.
     current: Option<u64>,
     resting: Vec<u64>,
-}
-
-/// What [`RawGlob::recover`] has found sound.
-#[derive(Debug, Clone)]
-pub struct Recovered {
-    /// Behind the last sound frame of an unbroken row from the boundary on.
-    pub end: Cursor,
-    /// What is wrong with the next one; `None` when the row reaches the section's end.
-    pub damage: Option<Error>,
 }
 
 impl RawGlob {
@@ -198,124 +191,6 @@ impl RawGlob {
         Ok(open)
     }
 
-    /// The value at a location, every part of its frame verified.
-    ///
-    /// Cancel safety: safe.
-    ///
-    /// # Errors
-    /// [`Error::InvalidLocation`], [`Error::ChecksumMismatch`], [`Error::ValueTooLarge`],
-    /// [`Error::SectionOutOfRange`], [`Error::Pruned`], [`Error::Closed`], [`Error::Storage`]; [`Error::Stale`] in a
-    /// read-only store that a writer has changed since.
-    pub async fn get(&self, section: u64, location: Location) -> Result<Bytes, Error> {
-        Ok(self.get_frame(section, location, Expect::ANY).await?.value)
-    }
-
-    /// The whole frame at a location, which must be as expected.
-    ///
-    /// Cancel safety: safe.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get); [`Error::PositionMismatch`], [`Error::TagMismatch`].
-    pub async fn get_frame(&self, section: u64, location: Location, expect: Expect<'_>) -> Result<Frame, Error> {
-        let open = self.store.existing(section).await?;
-        match open.read(location, expect).await {
-            Err(error) => Err(self.explain(&open, error).await),
-            frame => frame,
-        }
-    }
-
-    /// [`get`](Self::get) that does not block: `None` when it would need the disk, or the section is not open yet.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
-    pub fn try_get(&self, section: u64, location: Location) -> Option<Result<Bytes, Error>> {
-        self.try_get_frame(section, location).map(|frame| frame.map(|frame| frame.value))
-    }
-
-    pub(crate) fn try_get_frame(&self, section: u64, location: Location) -> Option<Result<Frame, Error>> {
-        if let Err(fault) = self.store.guard(section) {
-            return Some(Err(fault.into()));
-        }
-        let table = self.store.table();
-        match table.get(section) {
-            Some(open) => open.try_read(location, Expect::ANY),
-            None if table.contains(section) => None,
-            None => Some(Err(Error::SectionOutOfRange { section })),
-        }
-    }
-
-    /// The values at many locations, in the order asked for. Frames that lie one behind the other are read together.
-    ///
-    /// Cancel safety: safe.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get), for the first that fails.
-    pub async fn get_many(&self, section: u64, locations: &[Location]) -> Result<Vec<Bytes>, Error> {
-        Ok(self.get_frames(section, locations).await?.into_iter().map(|frame| frame.value).collect())
-    }
-
-    pub(crate) async fn get_frames(&self, section: u64, locations: &[Location]) -> Result<Vec<Frame>, Error> {
-        let open = self.store.existing(section).await?;
-        let mut frames = Vec::with_capacity(locations.len());
-        let mut rest = locations;
-        while let Some(first) = rest.first() {
-            let run = run_of(rest, first.offset);
-            let (together, behind) = rest.split_at(run);
-            match open.read_run(together).await {
-                Ok(read) => frames.extend(read),
-                Err(error) => return Err(self.explain(&open, error).await),
-            }
-            rest = behind;
-        }
-        Ok(frames)
-    }
-
-    /// What a failed read amounts to.
-    async fn explain(&self, open: &Section, error: Error) -> Error {
-        if let Err(fault) = self.store.guard(open.number()) {
-            return fault.into();
-        }
-        let removed = is_gone(&error) || matches!(error.storage(), Some(StorageError::NotFound { .. }));
-        if !self.store.is_read_only() {
-            return if removed { Error::SectionOutOfRange { section: open.number() } } else { error };
-        }
-        let wrong = removed || !matches!(error, Error::Storage { .. } | Error::Closed);
-        match self.store.is_stale().await {
-            Ok(true) if wrong => Error::Stale { section: open.number(), source: Arc::new(error) },
-            _ => error,
-        }
-    }
-
-    /// The frames of a section from a boundary on, in order, by large reads, without looking anything up. It ends at the
-    /// length the section has when it is reached, shows what is only in memory too, and flushes nothing. After an error
-    /// it is over; when the section is cut or pruned under it that is one [`Error::Rewound`] or [`Error::Pruned`].
-    pub fn scan(&self, section: u64, from: Cursor) -> RawScan {
-        RawScan::new(self.clone(), section, from)
-    }
-
-    /// Verifies all frames of a section from a boundary on, payloads too, and tells how far they are sound. Changes
-    /// nothing.
-    ///
-    /// Cancel safety: safe.
-    ///
-    /// # Errors
-    /// [`Error::SectionOutOfRange`], [`Error::Pruned`], [`Error::Closed`]; [`Error::Storage`]: a read has failed, and
-    /// nothing is known.
-    pub async fn recover(&self, section: u64, from: Cursor) -> Result<Recovered, Error> {
-        let mut scan = self.scan(section, from);
-        let mut end = from;
-        loop {
-            match scan.next().await {
-                None => return Ok(Recovered { end: scan.at(), damage: None }),
-                Some(Ok(frame)) => end = frame.next(),
-                Some(Err(damage @ (Error::ChecksumMismatch { .. } | Error::Corrupt { .. }))) => {
-                    return Ok(Recovered { end, damage: Some(damage) });
-                }
-                Some(Err(error)) => return Err(error),
-            }
-        }
-    }
-
     /// Makes a section's values durable, with at most one sync of its file for all who ask at the same time.
     ///
     /// Cancel safety: a sync that has begun runs to its end.
@@ -358,7 +233,8 @@ impl RawGlob {
         if self.store.is_read_only() {
             return Err(Error::ReadOnly);
         }
-        self.store.enter().await?;
+        // Asked of any section, it says whether the store is closed.
+        self.store.guard(u64::MAX)?;
         let dirty = self.store.table().open().into_iter().filter(|(_, open)| !open.is_durable());
         let syncs = stream::iter(dirty).map(|(_, open)| async move { self.sync_open(open).await });
         let results: Vec<_> = syncs.buffer_unordered(SYNC_CONCURRENCY).collect().await;
@@ -374,6 +250,12 @@ impl RawGlob {
     /// As [`sync`](Self::sync).
     pub async fn flush(&self, section: u64) -> Result<(), Error> {
         let open = self.store.existing(section).await?;
+        if self.store.is_read_only() {
+            return Err(Error::ReadOnly);
+        }
+        if open.is_durable() {
+            return Ok(());
+        }
         self.store.enter().await?;
         open.flush().await
     }
@@ -383,11 +265,15 @@ impl RawGlob {
     /// Cancel safety: safe.
     ///
     /// # Errors
-    /// [`Error::InvalidLocation`] when the section is shorter, or is cut to be; [`Error::Poisoned`].
+    /// [`Error::InvalidLocation`] when the section is shorter, or is cut to be; [`Error::Poisoned`]; [`Error::ReadOnly`]
+    /// when nothing proves it to be durable and this store never syncs.
     pub async fn wait_durable(&self, section: u64, location: Location) -> Result<(), Error> {
         let invalid = |reason| Error::InvalidLocation { section, location, reason };
         let end = location.end().ok_or_else(|| invalid("no blob is that long"))?;
         let open = self.store.existing(section).await?;
+        if self.store.is_read_only() && end > open.floor() {
+            return Err(Error::ReadOnly);
+        }
         open.wait_durable(end).await.map_err(|error| match error.storage() {
             Some(StorageError::OutOfBounds { .. }) => invalid("it ends behind the last frame"),
             _ => error,
@@ -451,6 +337,19 @@ impl RawGlob {
         Ok(self.store.existing(section).await?.durable_len())
     }
 
+    /// From where on what a read-only store shows of a section is not proven to be durable, as an offset in bytes; `None`
+    /// when all of it is. A writer's open has made durable what it shows.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// As [`len`](Self::len).
+    pub async fn unsynced_from(&self, section: u64) -> Result<Option<u64>, Error> {
+        let open = self.store.existing(section).await?;
+        let from = open.floor_found();
+        Ok((self.store.is_read_only() && from < open.bytes()).then_some(from))
+    }
+
     /// Bytes of a section's frames, with those only in memory.
     ///
     /// Cancel safety: safe.
@@ -472,97 +371,6 @@ impl RawGlob {
         self.store.existing(section).await?.locate(position).await
     }
 
-    /// Removes all sections below `min`, section by section; none of them can be used again, also after a restart.
-    /// Whether any was there.
-    ///
-    /// Cancel safety: a prune that has begun runs to its end, at the latest with the next change.
-    ///
-    /// # Errors
-    /// [`Error::Storage`], [`Error::Poisoned`]: the next open carries it on.
-    #[doc(alias = "purge")]
-    #[doc(alias = "watermark")]
-    pub async fn prune(&self, min: u64) -> Result<bool, Error> {
-        self.store.prune(min).await
-    }
-
-    /// Cuts a section to its first `len` items and removes all later sections, atomically and durably.
-    ///
-    /// Cancel safety: a rewind that has begun runs to its end, at the latest with the next change.
-    ///
-    /// # Errors
-    /// [`Error::SectionOutOfRange`] (a section that does not exist can only be rewound to 0), [`Error::ItemOutOfRange`],
-    /// [`Error::Pruned`]: nothing was changed. Behind its decision any failure lets nothing more be changed
-    /// ([`Error::Unfinished`]) until the next open carries it on.
-    #[doc(alias = "truncate")]
-    pub async fn rewind(&self, section: u64, len: u64) -> Result<(), Error> {
-        self.store.rewind(section, len, true).await
-    }
-
-    /// Cuts a section to its first `len` items, atomically and durably; the others stay.
-    ///
-    /// Cancel safety and errors: as [`rewind`](Self::rewind).
-    pub async fn rewind_section(&self, section: u64, len: u64) -> Result<(), Error> {
-        self.store.rewind(section, len, false).await
-    }
-
-    /// Removes a section, durably. Whether it was there.
-    ///
-    /// Cancel safety: a removal that has begun runs to its end, at the latest with the next change.
-    ///
-    /// # Errors
-    /// As [`prune`](Self::prune).
-    pub async fn remove_section(&self, section: u64) -> Result<bool, Error> {
-        self.store.remove_section(section).await
-    }
-
-    /// The sections that exist, ascending.
-    #[doc(alias = "segments")]
-    pub fn sections(&self) -> Vec<u64> {
-        self.store.table().sections()
-    }
-
-    /// The oldest section.
-    pub fn oldest_section(&self) -> Option<u64> {
-        self.store.table().oldest()
-    }
-
-    /// The newest section.
-    pub fn newest_section(&self) -> Option<u64> {
-        self.store.table().newest()
-    }
-
-    /// Opens a section anew after a failed sync, as an open after an unclean stop would: what it shows then is durable.
-    /// Nothing when the section has not failed.
-    ///
-    /// Cancel safety: dropped, it may be called again.
-    ///
-    /// # Errors
-    /// [`Error::SectionOutOfRange`]; damage; [`Error::Storage`].
-    pub async fn reopen_section(&self, section: u64) -> Result<(), Error> {
-        self.store.reopen_section(section).await
-    }
-
-    /// Makes everything durable, seals, and leaves a note that all is in order: the next open is instant. Afterwards
-    /// every clone answers [`Error::Closed`]. Again: nothing.
-    ///
-    /// Cancel safety: a close that has begun runs to its end with the next call.
-    ///
-    /// # Errors
-    /// The first failure; the glob is closed all the same, and the next open recovers.
-    pub async fn close(&self) -> Result<(), Error> {
-        self.store.close().await
-    }
-
-    /// Removes the glob, atomically; what is in quarantine stays. Afterwards every clone answers [`Error::Closed`].
-    ///
-    /// Cancel safety: once begun it runs to its end with the next open.
-    ///
-    /// # Errors
-    /// [`Error::Storage`], [`Error::Poisoned`]: then the next open carries it on.
-    pub async fn destroy(&self) -> Result<(), Error> {
-        self.store.destroy().await
-    }
-
     pub(crate) fn store(&self) -> &Segmented<Sections> {
         &self.store
     }
@@ -571,19 +379,6 @@ impl RawGlob {
 /// Whether a section answers so because it was taken out of use: removed, or opened anew.
 pub(crate) fn is_gone(error: &Error) -> bool {
     matches!(error, Error::Closed) || matches!(error.storage(), Some(StorageError::Removed { .. }))
-}
-
-/// How many of the locations lie one behind the other, from `offset` on, within one read.
-fn run_of(locations: &[Location], offset: u64) -> usize {
-    let mut end = Some(offset);
-    let mut bytes = 0_u64;
-    let together = locations.iter().take_while(|location| {
-        bytes = bytes.saturating_add(location.size.into());
-        let next = end == Some(location.offset) && bytes <= RUN_BYTES;
-        end = location.end();
-        next
-    });
-    together.count().max(1)
 }
 
 impl fmt::Debug for RawGlob {

@@ -5,7 +5,7 @@
 //!  only reads           no I/O                   quarantine; rewrite, zeros, sync; truncate, sync; seal, sync
 //! ```
 //!
-//! Everything is read before anything is changed. [`plan`] decides by a table of [`Case`]s of which exactly one applies
+//! Everything is read before anything is changed. [`plan()`] decides by a table of [`Case`]s of which exactly one applies
 //! to any facts.
 //!
 //! **Where the frames end.** [`survey`] goes forward from a boundary: header checksum, position as expected, payload

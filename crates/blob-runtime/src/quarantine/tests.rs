@@ -37,7 +37,7 @@ fn an_interrupted_cut_does_not_spoil_what_was_saved() {
     let keep = || block_on(copy(&storage, &blob, 4, 10, 99, "torn")).unwrap();
     write(b"0123456789");
     assert_eq!(keep(), 6);
-    write(b"0123\0\06\089");
+    write(b"0123\x00\x006\x0089");
     assert_eq!(keep(), 6);
     write(b"0123abcdef");
     assert_eq!(keep(), 6);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use blob_runtime::{Blob, Storage, quarantine};
+use blob_runtime::{Blob, MAX_BLOB_BYTES, Storage, quarantine};
 use bytes::Bytes;
 
 use super::plan::{Case, Plan};
@@ -26,8 +26,9 @@ pub struct Done {
 /// 1. What goes is copied to quarantine, where the plan says so; at most `quarantine_limit` bytes of it.
 /// 2. The header where nothing proves it, and everything kept above the proven floor, is written again with the same
 ///    bytes: after a failed sync in an earlier life the cache of the operating system may show bytes that are not on the
-///    disk, and a sync alone would say Ok (P9). What goes is overwritten with zeros (I4). Sync.
-/// 3. The file is cut to what is kept. Sync.
+///    disk, and a sync alone would say Ok (P9). What goes is overwritten with zeros (I4); where nothing is seen to go, the
+///    length is set again, for the same reason. Sync.
+/// 3. The file is cut to what is kept, where something goes. Sync.
 /// 4. A seal, unless one is last already: its floor proves all before it. Sync.
 ///
 /// Cancel safety: dropped, it is done again by the next recovery, with the same outcome (P5).
@@ -61,7 +62,9 @@ pub async fn carry_out(
         blob.write_header().await?;
     }
     rewrite(blob.as_ref(), plan.proven, plan.end.offset).await?;
-    if !plan.cut.is_empty() {
+    if plan.cut.is_empty() {
+        relength(blob.as_ref(), plan.end.offset).await?;
+    } else {
         write_zeros(blob.as_ref(), plan.cut.start).await?;
     }
     blob.sync().await?;
@@ -99,6 +102,16 @@ async fn rewrite(blob: &dyn Blob, from: u64, to: u64) -> Result<(), Error> {
         let read = bytes.len() as u64;
         blob.write_at(at, vec![bytes]).await?;
         at += read;
+    }
+    Ok(())
+}
+
+/// Sets the length that is seen once more, in a way that the disk takes notice: of a truncation whose sync has failed in an
+/// earlier life the cache may know, and the disk not; the bytes behind would come back.
+async fn relength(blob: &dyn Blob, len: u64) -> Result<(), Error> {
+    if len < MAX_BLOB_BYTES {
+        blob.resize(len + 1).await?;
+        blob.resize(len).await?;
     }
     Ok(())
 }

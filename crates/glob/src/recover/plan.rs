@@ -95,9 +95,11 @@ impl View<'_> {
     }
 }
 
+type Condition = fn(&View<'_>) -> bool;
+
 /// The cases, each with the condition for it. They exclude each other, and one always applies: a test goes through all
 /// combinations.
-const CASES: [(Case, fn(&View<'_>) -> bool); 6] = [
+const CASES: [(Case, Condition); 6] = [
     (Case::Cut, |view| view.cut_is_whole()),
     (Case::Damaged, |view| view.is_damaged()),
     (Case::Sealed, |view| !view.cut_is_whole() && !view.is_damaged() && view.is_sealed()),

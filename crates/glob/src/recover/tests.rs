@@ -147,7 +147,7 @@ fn check_outcome(bench: &Bench, plan: &Plan, frames: &[Known], values: &[Bytes],
     assert_eq!(block_on(sealed_end(&bench.blob)).unwrap(), Some(end));
     let section = bench.section(resume);
     for (n, frame) in frames.iter().take(keep).enumerate() {
-        let expect = Expect { position: Some(n as u64), tag: Some(&(n as u16).to_be_bytes()) };
+        let expect = Expect { position: Some(n as u64), tag: Some(&u16::try_from(n).unwrap().to_be_bytes()) };
         assert_eq!(block_on(section.read(frame.at.location, expect)).unwrap().value, values[n]);
     }
 }

@@ -29,7 +29,7 @@ impl Hold {
     /// without the seal.
     ///
     /// # Errors
-    /// As [`sync`](Self::sync); a failure of the cut poisons the section.
+    /// As [`Section::sync`]; a failure of the cut poisons the section.
     pub async fn cut(&self, to: Cursor) -> Result<(), Error> {
         self.section.cut_held(to).await
     }

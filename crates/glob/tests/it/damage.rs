@@ -127,6 +127,10 @@ fn every_byte_of_a_section_that_was_left() {
             let keep = [0, 1, 1, 3][hit];
             let read_only = RawGlob::open(Arc::clone(&storage), config().read_only(true)).await.unwrap();
             assert_eq!(values(&read_only, 1).await.unwrap(), VALUES[..keep], "byte {at}");
+            // The frames behind the first sync prove that, wherever they are, and no more.
+            let unsynced_from = read_only.unsynced_from(1).await.unwrap();
+            assert_eq!(unsynced_from, [None, None, None, Some(44)][hit], "byte {at}");
+            assert_eq!(read_only.durable_len(1).await.unwrap(), [0, 1, 1, 0][hit], "byte {at}");
             if hit == 0 {
                 let sound = read_only.get(1, places[2].location).await.unwrap();
                 assert_eq!(sound, "two", "what lies behind the damage can be read");

@@ -4,7 +4,6 @@ use blob_runtime::Operation;
 use blob_runtime::sim::{self, Crash, Cut, Fault, Sim};
 use bytes::Bytes;
 use futures::TryStreamExt;
-use futures::future::join_all;
 use glob::{Config, Cursor, Error, RawGlob};
 
 const NAME: [u8; 8] = 1_u64.to_be_bytes();
@@ -66,29 +65,6 @@ fn a_commit_is_one_write_and_one_sync() {
             assert_eq!(file.durable_len, 4096 + 20 * frame + 40);
         };
         life(&sim, LOSE_ALL, |sim| Box::pin(work(sim))).await;
-    });
-}
-
-/// 16 tasks append and sync at once: the first leads, and the others share one.
-#[test]
-fn a_group_shares_its_syncs() {
-    sim::run(2, async |sim| {
-        life(&sim, LOSE_ALL, |sim| async move {
-            let glob = open(&sim).await;
-            let before = sim.counts().performed(Operation::Sync);
-            let tasks = (0..16_u8).map(|n| {
-                let glob = &glob;
-                async move {
-                    glob.append(1, &[n]).await.unwrap();
-                    glob.sync(1).await.unwrap();
-                }
-            });
-            join_all(tasks).await;
-            let syncs = sim.counts().performed(Operation::Sync) - before;
-            assert!(syncs <= 4, "{syncs} syncs, those of the manifest among them");
-            assert_eq!(glob.durable_len(1).await.unwrap(), 16);
-        })
-        .await;
     });
 }
 
@@ -395,7 +371,7 @@ fn a_rewind_that_fails_lets_nothing_be_changed() {
                     glob.append(9, b"x").await.map(|_| ()),
                     glob.rewind(1, 0).await,
                     glob.prune(2).await.map(|_| ()),
-                    glob.sync_all().await,
+                    glob.remove_section(1).await.map(|_| ()),
                 ] {
                     assert!(matches!(result, Err(Error::Unfinished { .. })), "{operation}: {result:?}");
                 }

@@ -166,7 +166,6 @@ fn frames_that_are_made_to_harm() {
             let change = |header: &mut FrameHeader| {
                 header.position = absurd(&mut rng);
                 header.floor = absurd(&mut rng);
-                #[expect(clippy::cast_possible_truncation, reason = "any value will do")]
                 match rng.u8(0..8) {
                     0 => header.stored_bytes = absurd(&mut rng) as u32,
                     1 => header.raw_bytes = absurd(&mut rng) as u32,
@@ -206,6 +205,28 @@ fn a_search_over_false_headers_is_linear() {
         seals.extend_from_slice(&FrameHeader::seal(at, 0).encode_head(place(at), &[]));
     }
     assert_eq!(survey_bounded(seals, Evidence::default()), Case::Sealed);
+}
+
+/// Somebody who knows the salt puts a frame into a value, made for the very place it will have, that claims everything
+/// before it was durable. The first frame is torn; the search finds the second, and jumps over it with what is in it: a
+/// torn tail, no damage.
+#[test]
+fn what_is_inside_a_value_is_not_believed() {
+    for inside in [true, false] {
+        let mut bytes = b"torn".to_vec();
+        let mut inner = vec![0; bytes.len() + 43];
+        let floor = inner.len() as u64;
+        put_frame(&mut inner, |header| (header.position, header.floor) = (7, floor), b"inner");
+        let payload = inner.split_off(bytes.len() + 43);
+        if inside {
+            put_frame(&mut bytes, |header| header.position = 1, &payload);
+        } else {
+            bytes.resize(bytes.len() + 43, 1);
+            bytes.extend_from_slice(&payload);
+        }
+        let case = if inside { Case::Nothing } else { Case::Damaged };
+        assert_eq!(survey_bounded(bytes, Evidence::default()), case);
+    }
 }
 
 /// A whole store whose section holds anything: it opens, or says that it is damaged; what it shows is what verifies.

@@ -102,6 +102,38 @@ fn a_crash_before_every_step_of_a_race() {
     }
 }
 
+/// A section that rests is sealed by the sync of another one while it is appended to: a seal that came behind what is not
+/// durable would prove what is not true, and make damage of a torn tail.
+async fn race_with_a_seal(sim: Sim, model: Arc<Mutex<Model>>) -> Result<(), Error> {
+    let model = &*model;
+    let glob = RawGlob::open(sim.storage(), config()).await?;
+    append(&glob, model, 1, &["one"]).await?;
+    sync(&glob, model, 1).await?;
+    append(&glob, model, 2, &["x"]).await?;
+    let seal = sync(&glob, model, 2);
+    let late = async {
+        for _ in 0..6 {
+            append(&glob, model, 1, &["late", "later"]).await?;
+            glob.flush(1).await?;
+            sim.yield_now().await;
+        }
+        Ok::<_, Error>(())
+    };
+    let (sealed, late) = join(seal, late).await;
+    sealed.and(late)?;
+    sync(&glob, model, 1).await
+}
+
+#[test]
+fn a_crash_before_every_step_of_a_seal() {
+    for seed in crate::crash::seeds(60) {
+        let mut step = 1;
+        while !crash_in(race_with_a_seal, seed, step, Crash::Power(Cut::Random), &[]) {
+            step += 1;
+        }
+    }
+}
+
 async fn shown(glob: &RawGlob) -> Result<Shown, Error> {
     let mut shown = Shown::new();
     for section in glob.sections() {
