@@ -130,7 +130,7 @@ fn appends_beside_a_rewind() {
                 let (noted, beside) = (Arc::clone(&acknowledged), store.clone());
                 sim.crash_at(step, Crash::Power(Cut::LoseAll));
                 drop(sim.spawn(async move {
-                    for item in 100..104 {
+                    for item in 100..102 {
                         let section = beside.writable(2).await?;
                         let position = section.append(item).await?;
                         section.sync().await?;

@@ -13,7 +13,7 @@ use crate::append::{Config, Log, Plain, Start};
 use crate::error::Error;
 use crate::header::{Format, Kind, Want};
 use crate::manifest::Target;
-use crate::name::StoreId;
+use crate::name::{BlobId, StoreId};
 use crate::quarantine;
 use crate::sections::{parse_section_name, section_name};
 use crate::segmented::{Damage, Driver, Fault, Look, OnDamage, Opening, Options, Segmented};
@@ -109,11 +109,11 @@ impl Driver for Toy {
         Ok(Found { blob, items: bytes.slice(..items), look })
     }
 
-    fn damage(&self, _section: u64, found: &Found) -> Option<Damage> {
+    fn damage(&self, section: u64, found: &Found) -> Option<Damage> {
         let left_over = found.look == Look::Clean && found.blob.len() > found.items.len() as u64;
         let offset = found.rotten().or(left_over.then_some(found.items.len()))? as u64;
         let (expected, found) = ("items to the end".into(), "something else".into());
-        Some(Damage { error: Error::Corrupt { blob: self.id(section_name(_section)), offset, expected, found } })
+        Some(Damage { error: Error::Corrupt { blob: id(section), offset, expected, found } })
     }
 
     async fn carry_out(&self, section: u64, found: Found) -> Result<(), Fault> {
@@ -174,10 +174,8 @@ impl Driver for Toy {
     }
 }
 
-impl Toy {
-    fn id(&self, name: [u8; 8]) -> crate::BlobId {
-        crate::BlobId::new(&"".into(), PARTITION, &name).unwrap()
-    }
+fn id(section: u64) -> BlobId {
+    BlobId::new(&"".into(), PARTITION, &section_name(section)).unwrap()
 }
 
 pub(super) async fn open_with(storage: Arc<dyn Storage>, options: Options) -> Result<(Store, Opening), Fault> {
