@@ -199,32 +199,6 @@ fn a_poisoned_section_is_opened_anew() {
     }
 }
 
-/// The sync of a section hangs, and with it the job in its log; the store is told to open it anew once it has failed. What
-/// waited in the old one never lands in the new one's blob, however long its holder lives.
-#[test]
-fn what_the_old_section_held_never_lands() {
-    for seed in 0..20 {
-        sim::run(seed, async |sim| {
-            let store = filled(&sim).await;
-            let old = store.writable(2).await.unwrap();
-            old.append(25).await.unwrap();
-            sim.faults().inject(DiskFault::eio(Operation::Sync).blob(PARTITION, &section_name(2)));
-            let error = old.sync().await.unwrap_err();
-            assert!(error.is_sync_failure(), "{error:?}");
-            store.reopen_section(2).await.unwrap();
-            let new = store.writable(2).await.unwrap();
-            let from = new.items().await.unwrap().len() as u64;
-            assert_eq!(new.append(77).await.unwrap(), from);
-            new.sync().await.unwrap();
-            let items = new.items().await.unwrap();
-            let error = old.append(1).await.unwrap_err();
-            assert!(matches!(error, Error::Poisoned { .. }), "{error:?}");
-            drop(old);
-            assert_eq!(new.items().await.unwrap(), items);
-        });
-    }
-}
-
 /// Whoever still holds a section that was pruned, removed or rewound away gets an error, and makes no file again.
 #[test]
 fn a_section_that_is_gone_takes_nothing() {
