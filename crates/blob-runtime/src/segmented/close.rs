@@ -60,7 +60,7 @@ impl<D: Driver> Core<D> {
         if self.manifest.as_ref().is_some_and(dirty) {
             let driver = &self.driver;
             // One whose reopening has failed is neither open nor in order: it is recovered now, or the store is not clean.
-            let unclean: Vec<u64> = lock(&self.unclean).iter().copied().collect();
+            let unclean: Vec<u64> = lock(&self.unclean).keys().copied().collect();
             for section in unclean {
                 if let Err(error) = self.open_section(section, false).await {
                     result = Err(error);
