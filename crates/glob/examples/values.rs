@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // The first epoch is no longer needed.
         glob.prune(1).await?;
         glob.close().await?;
+        drop(glob);
 
         let glob = Glob::<String>::open(Arc::new(FileStorage::open(root.path())?), config()).await?;
         for section in glob.sections() {

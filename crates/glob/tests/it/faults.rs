@@ -388,6 +388,33 @@ fn a_rewind_that_fails_lets_nothing_be_changed() {
     }
 }
 
+/// The first sync of a section fails, the cache keeps header and frames as clean, the disk has neither, and the process is
+/// killed. What the open shows then, it has written again: the header too.
+#[test]
+fn the_header_is_written_again_where_nothing_proves_it() {
+    for seed in 0..20 {
+        sim::run(seed, async |sim| {
+            life(&sim, Crash::Kill, |sim| async move {
+                let glob = open(&sim).await;
+                glob.append(1, b"value").await.unwrap();
+                let fault = Fault::eio(Operation::Sync).blob("values", &NAME).survivors(Cut::LoseAll);
+                sim.faults().inject(fault);
+                let error = glob.sync(1).await.unwrap_err();
+                assert!(matches!(error, Error::Poisoned { .. }), "{error:?}");
+            })
+            .await;
+            let shown = life(&sim, LOSE_ALL, |sim| async move { values(&open(&sim).await, 1).await }).await;
+            assert_eq!(shown, ["value"], "it is in the cache");
+            life(&sim, LOSE_ALL, |sim| async move {
+                let glob = open(&sim).await;
+                assert_eq!(glob.recovery().sections, [], "the header is there, and all else");
+                assert_eq!(values(&glob, 1).await, ["value"]);
+            })
+            .await;
+        });
+    }
+}
+
 /// What an open shows was found, not synced; a second open, after a power cut, shows the same (P9), and finds nothing to do.
 #[test]
 fn what_an_open_shows_is_durable_and_a_second_open_changes_nothing() {

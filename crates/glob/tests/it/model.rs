@@ -35,6 +35,8 @@ pub(crate) struct Model {
     pub(crate) pruned_to: u64,
     /// Begun and not known to have ended: it is wholly there or not at all.
     pub(crate) pending: Option<Change>,
+    /// Counts the changes that have ended.
+    pub(crate) changes: u64,
 }
 
 /// What a glob shows: the values of each section that has any.
@@ -74,6 +76,7 @@ impl Model {
     }
 
     pub(crate) fn apply_pending(&mut self) {
+        self.changes += u64::from(self.pending.is_some());
         match self.pending.take() {
             None => {}
             Some(Change::Prune(min)) => {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use blob_runtime::sim::{self, Crash, Cut, Sim};
 use futures::TryStreamExt;
-use futures::future::join;
+use futures::future::{join, join_all};
 use glob::{Config, Cursor, Error, RawGlob};
 
 use crate::model::{Change, Model, Shown};
@@ -77,19 +77,25 @@ async fn race(sim: Sim, model: Arc<Mutex<Model>>) -> Result<(), Error> {
     let glob = RawGlob::open(sim.storage(), config()).await?;
     append(&glob, model, 1, &["one", "two", "three", "four"]).await?;
     sync(&glob, model, 1).await?;
-    let late = async {
-        for _ in 0..3 {
-            append(&glob, model, 1, &["late"]).await?;
-            let len = model.lock().unwrap().len(1);
-            glob.sync(1).await?;
-            // Fewer are there when the rewind has come in between, and has taken them along.
-            model.lock().unwrap().acknowledged(1, len);
+    // Larger than a buffer: some wait for room when the rewind begins, and go on in the middle of it.
+    let large = "late".repeat(60);
+    let late = join_all((0..5).map(|_| async {
+        append(&glob, model, 1, &[&large]).await?;
+        let (len, changes) = {
+            let model = model.lock().unwrap();
+            (model.len(1), model.changes)
+        };
+        glob.sync(1).await?;
+        let mut model = model.lock().unwrap();
+        // Unless the rewind has come in between, and has taken it along.
+        if model.changes == changes {
+            model.acknowledged(1, len);
         }
         Ok::<_, Error>(())
-    };
-    let (late, rewound) =
-        join(late, change(&glob, model, Change::Rewind { section: 1, len: 2, all_later: true })).await;
-    late.and(rewound)
+    }));
+    let rewind = change(&glob, model, Change::Rewind { section: 1, len: 2, all_later: true });
+    let (late, rewound) = join(late, rewind).await;
+    rewound.and(late.into_iter().collect())
 }
 
 #[test]
