@@ -149,8 +149,8 @@ impl Driver for Toy {
         Ok(Target { section: number, items, values_offset: 0 })
     }
 
-    fn is_poisoned(&self, section: &Section) -> bool {
-        section.0.poison_cause().is_some()
+    fn poison(&self, section: &Section) -> Option<Error> {
+        section.0.poison_cause()
     }
 
     async fn retire(&self, section: &Section) {
