@@ -34,30 +34,32 @@
 
 mod commit;
 mod layout;
+mod read;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use self::commit::{Job, Kind};
 use self::tail::Tail;
+use self::wait::{Changed, Released};
 use crate::error::Error;
-use crate::queue::{Queue, Ticket, lock};
+use crate::queue::{Queue, lock};
 use crate::storage::{Blob, check_len, check_read};
 
 pub use self::layout::{Layout, Linear, Pending, Plain, Plan};
 pub use self::tail::{Space, Spares};
+pub use self::wait::{Hold, NotAppended};
 
 /// How a [`Log`] buffers.
 #[derive(Debug, Clone)]
@@ -471,149 +473,6 @@ impl<L: Layout> Log<L> {
     fn state(&self) -> MutexGuard<'_, State<L>> {
         lock(&self.0.state)
     }
-}
-
-impl<L: Linear> Log<L> {
-    /// Reads from memory, or from the blob without blocking; `None` when that would need the disk.
-    ///
-    /// # Errors
-    /// [`Error::OutOfBounds`] past the log's end; as [`Blob::try_read_at`].
-    pub fn try_read_at(&self, offset: u64, len: usize) -> Option<Result<Bytes, Error>> {
-        let (split, tail) = match self.read_tail(offset, len) {
-            Ok(read) => read,
-            Err(error) => return Some(Err(error)),
-        };
-        if tail.len() == len {
-            return Some(Ok(tail));
-        }
-        let head = self.0.blob.try_read_at(offset, head_bytes(offset, split));
-        head.map(|read| read.map(|head| join(head, tail)))
-    }
-
-    /// Reads exactly `len` bytes, from memory and from the blob.
-    ///
-    /// Cancel safety: safe.
-    ///
-    /// # Errors
-    /// [`Error::OutOfBounds`] past the log's end; as [`Blob::read_at`].
-    pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
-        let (split, tail) = self.read_tail(offset, len)?;
-        if tail.len() == len {
-            return Ok(tail);
-        }
-        let head_bytes = head_bytes(offset, split);
-        let head = match self.0.blob.try_read_at(offset, head_bytes) {
-            Some(read) => read?,
-            None => self.0.blob.read_at(offset, head_bytes).await?,
-        };
-        Ok(join(head, tail))
-    }
-}
-
-/// Bytes from `offset` to `split`; both lie within one read.
-fn head_bytes(offset: u64, split: u64) -> usize {
-    usize::try_from(split - offset).unwrap_or(usize::MAX)
-}
-
-fn join(head: Bytes, tail: Bytes) -> Bytes {
-    if tail.is_empty() {
-        return head;
-    }
-    let mut joined = BytesMut::with_capacity(head.len() + tail.len());
-    joined.extend_from_slice(&head);
-    joined.extend_from_slice(&tail);
-    joined.freeze()
-}
-
-/// Keeps appends out of a log while it lives; see [`Log::hold`].
-#[must_use = "dropping the hold lets appends in"]
-pub struct Hold<L: Layout> {
-    log: Log<L>,
-    _ticket: Ticket,
-}
-
-impl<L: Layout> Drop for Hold<L> {
-    fn drop(&mut self) {
-        // Before the ticket goes on to the next in line.
-        let mut state = self.log.state();
-        state.held = false;
-        state.wake_waiting();
-    }
-}
-
-impl<L: Layout> fmt::Debug for Hold<L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hold").field("log", &self.log).finish_non_exhaustive()
-    }
-}
-
-/// Waits until a job starts or ends, or `target` is answered.
-struct Changed<'a, L: Layout> {
-    log: &'a Log<L>,
-    target: u64,
-    id: Option<u64>,
-}
-
-impl<L: Layout> Future for Changed<'_, L> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let log = self.log;
-        let mut state = log.state();
-        let answered =
-            state.tail.durable() >= self.target || state.poisoned.is_some() || state.tail.len() < self.target;
-        let woken = self.id.is_some_and(|id| !state.waiting.contains_key(&id));
-        if answered || woken || state.job.is_some() {
-            return Poll::Ready(());
-        }
-        state.wait(&mut self.id, cx);
-        Poll::Pending
-    }
-}
-
-impl<L: Layout> Drop for Changed<'_, L> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.log.state().waiting.remove(&id);
-        }
-    }
-}
-
-/// Waits until no [`Hold`] keeps appends out. Whoever waits takes nothing: others may go on while it is not polled.
-struct Released<'a, L: Layout> {
-    log: &'a Log<L>,
-    id: Option<u64>,
-}
-
-impl<L: Layout> Future for Released<'_, L> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let log = self.log;
-        let mut state = log.state();
-        if !state.held || state.poisoned.is_some() {
-            return Poll::Ready(());
-        }
-        state.wait(&mut self.id, cx);
-        Poll::Pending
-    }
-}
-
-impl<L: Layout> Drop for Released<'_, L> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.log.state().waiting.remove(&id);
-        }
-    }
-}
-
-/// Why [`Log::try_append`] has not appended.
-#[derive(Debug)]
-pub enum NotAppended<F> {
-    /// Both buffers are full; here is the closure back.
-    Busy(F),
-    /// An error; nothing was appended.
-    Failed(Error),
 }
 
 impl<L: Layout> Clone for Log<L> {

@@ -246,7 +246,7 @@ impl Paged {
     /// part from before and a part from after.
     pub(crate) async fn judge<T>(&self, read: Result<T, Error>, cuts: u64) -> Settled<T> {
         let unchanged = self.cuts() == cuts;
-        if unchanged && (read.is_ok() || cuts % 2 == 0) {
+        if unchanged && (read.is_ok() || cuts.is_multiple_of(2)) {
             return Settled::Answer(read);
         }
         self.settle().await;

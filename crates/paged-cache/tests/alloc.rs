@@ -1,4 +1,11 @@
 //! What the hot paths allocate: nothing. A binary of its own, for it counts the allocations of its threads.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail where it stands, also in its helpers"
+)]
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@ mod script;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
+use std::task::Poll;
 
 use futures::executor::block_on;
 use futures::future::join_all;

@@ -230,7 +230,7 @@ impl Harness for SimHarness {
     }
 
     async fn power_cut(&self, storage: Arc<dyn Storage>) -> Option<Result<Arc<dyn Storage>, Error>> {
-        let cut = if self.0.seed() % 3 == 0 { Cut::LoseAll } else { Cut::Random };
+        let cut = if self.0.seed().is_multiple_of(3) { Cut::LoseAll } else { Cut::Random };
         self.crash(storage, Crash::Power(cut)).await
     }
 

@@ -20,7 +20,7 @@ fn state(number: u64) -> State {
     let target = Target { section: number, items: number * 10, values_offset: number * 100 };
     State {
         pruned_to: number,
-        condition: if number % 2 == 0 { Condition::Clean } else { Condition::Dirty },
+        condition: if number.is_multiple_of(2) { Condition::Clean } else { Condition::Dirty },
         intent: match number % 4 {
             0 => None,
             1 => Some(Intent::Rewind(target)),

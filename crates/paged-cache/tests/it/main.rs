@@ -1,4 +1,11 @@
 //! The stream of pages from outside.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail where it stands, also in its helpers"
+)]
 
 mod bounds;
 mod crash;
