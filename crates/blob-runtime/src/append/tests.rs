@@ -489,3 +489,42 @@ fn threads_share_one_log() {
     assert_eq!((log.len(), log.durable()), (6400, 6400));
     block_on(join_all((0..4).map(|_| log.settle())));
 }
+
+/// Every write fails, and every failed sync has frozen what was being filled: appends are refused before memory grows
+/// without bound.
+#[test]
+fn memory_is_bounded_while_writes_fail() {
+    let (script, log) = log(10);
+    script.answer_at_once();
+    let mut refused = 0;
+    for _ in 0..50 {
+        match block_on(log.append(8, |_, space| space.put(&[7; 8]))) {
+            Ok(()) => {}
+            Err(Error::Io { operation: Operation::Write, .. }) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+        script.fail_next(eio(Operation::Write));
+        assert!(matches!(block_on(log.sync()), Err(Error::Io { operation: Operation::Write, .. })));
+        assert!(log.pending_bytes() <= 20, "{}", log.pending_bytes());
+    }
+    assert!(refused > 40, "{refused}");
+    block_on(log.sync()).unwrap();
+    assert_eq!((log.durable(), log.pending_bytes()), (log.len(), 0));
+}
+
+/// An append that waits for a hold is polled once and then left alone: whoever holds next does not stand behind it.
+#[test]
+fn an_append_that_is_not_polled_keeps_nobody_out() {
+    let (_script, log) = log(100);
+    let hold = log.hold().now_or_never().unwrap();
+    let mut waits = pin!(log.append(1, |offset, space| {
+        space.put(b"x");
+        offset
+    }));
+    assert!(poll(waits.as_mut()).is_pending());
+    drop(hold);
+    let again = log.hold().now_or_never().expect("nobody holds it");
+    assert!(poll(waits.as_mut()).is_pending(), "held again");
+    drop(again);
+    assert!(matches!(poll(waits.as_mut()), Poll::Ready(Ok(0))));
+}

@@ -201,3 +201,30 @@ fn many_tasks_share_one_table() {
         assert!(all.iter().all(|blobs| Arc::ptr_eq(&blobs[section], &all[0][section])), "one for all: {section}");
     }
 }
+
+/// A section is removed while somebody makes it: what was made is of a blob that is gone, so it is made again, and what
+/// is handed out is what the table has.
+#[test]
+fn a_section_removed_while_it_is_made_is_made_again() {
+    let table: Table<usize> = Table::new();
+    let runs = AtomicUsize::new(0);
+    let gates = Mutex::new(Vec::new());
+    let init = || {
+        let (open, wait) = futures::channel::oneshot::channel::<()>();
+        gates.lock().unwrap().push(open);
+        let run = runs.fetch_add(1, Ordering::Relaxed);
+        async move {
+            wait.await.unwrap();
+            Ok::<_, ()>(run)
+        }
+    };
+    let mut made = table.get_or_init(1, true, init).boxed_local();
+    assert!((&mut made).now_or_never().is_none());
+    table.forget(1);
+    gates.lock().unwrap().pop().unwrap().send(()).unwrap();
+    assert!((&mut made).now_or_never().is_none(), "once more");
+    gates.lock().unwrap().pop().unwrap().send(()).unwrap();
+    let made = made.now_or_never().unwrap().unwrap().unwrap();
+    assert_eq!(*made, 1);
+    assert!(Arc::ptr_eq(&made, &table.get(1).unwrap()));
+}
