@@ -62,6 +62,10 @@ impl Sections {
         }
     }
 
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
     /// The store is open from now on. What was recovered by then, ascending.
     pub(crate) fn opened(&self) -> Vec<SectionReport> {
         self.opening.store(false, Ordering::Release);
