@@ -118,7 +118,7 @@ pub trait Driver: Send + Sync + 'static {
     async fn carry_out(&self, section: u64, found: Self::Found) -> Result<(), Self::Error>;
 
     /// Opens a section as it was found, without a write.
-    fn attach(&self, section: u64, found: Self::Found) -> Self::Section;
+    async fn attach(&self, section: u64, found: Self::Found) -> Result<Self::Section, Self::Error>;
 
     /// Items of a section.
     fn len(&self, section: &Self::Section) -> u64;
@@ -145,6 +145,10 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Makes a section durable and leaves it as [`Look::Clean`] expects it.
     async fn seal(&self, section: &Self::Section) -> Result<(), Self::Error>;
+
+    /// The store is closed or destroyed, and nothing of it is changed any more: gives back what keeps others out, beside
+    /// the claim of the partition.
+    fn release(&self) {}
 }
 
 /// A store of sections. Cheap to clone; clones share everything.
@@ -251,15 +255,15 @@ impl<D: Driver> Core<D> {
         self.recover_unclean(section).await?;
         let found = self.driver.survey(section, look, create).await?;
         match (self.driver.damage(section, &found), self.on_damage) {
-            (None, _) => Ok(self.driver.attach(section, found)),
+            (None, _) => self.driver.attach(section, found).await,
             // All that is sound can be read.
-            (Some(_), _) if self.read_only => Ok(self.driver.attach(section, found)),
+            (Some(_), _) if self.read_only => self.driver.attach(section, found).await,
             (Some(damage), OnDamage::Refuse) => Err(damage.error.into()),
             (Some(_), OnDamage::Truncate) => {
                 self.driver.carry_out(section, found).await?;
                 let found = self.driver.survey(section, look, false).await?;
                 match self.driver.damage(section, &found) {
-                    None => Ok(self.driver.attach(section, found)),
+                    None => self.driver.attach(section, found).await,
                     Some(damage) => Err(damage.error.into()),
                 }
             }

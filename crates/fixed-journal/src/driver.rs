@@ -10,11 +10,12 @@ use blob_runtime::sections::{parse_section_name, section_name};
 use blob_runtime::segmented::{Damage, Driver, Look};
 use blob_runtime::{Blob, Format, HeaderState, Kind, Probe, Storage, StoreId, Want, quarantine};
 use futures::FutureExt;
-use paged_cache::{Ended, MAX_PAGE_BYTES, MIN_PAGE_BYTES, Paged, Survey};
+use paged_cache::{Ended, MAX_PAGE_BYTES, MIN_PAGE_BYTES, Survey};
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::report::{Reason, SectionRecovery};
+use crate::section::{Section, item_bytes};
 
 #[derive(Debug)]
 pub(crate) struct Sections {
@@ -23,13 +24,6 @@ pub(crate) struct Sections {
     item: Want<u32>,
     config: Config,
     recovered: Mutex<Vec<SectionRecovery>>,
-}
-
-/// An open section.
-#[derive(Debug)]
-pub(crate) struct Section {
-    pub(crate) paged: Paged,
-    pub(crate) item_bytes: u32,
 }
 
 /// What was found of a section.
@@ -42,12 +36,6 @@ pub(crate) struct Found {
     items: u64,
     /// It was made, and nothing was written yet.
     created: bool,
-}
-
-impl Section {
-    pub(crate) fn len(&self) -> u64 {
-        self.paged.len() / u64::from(self.item_bytes)
-    }
 }
 
 impl Sections {
@@ -146,10 +134,7 @@ impl Driver for Sections {
             HeaderState::Bad(_) => self.find_page_size(section, blob).await?,
             _ => Survey::new(blob, None).await?,
         };
-        let item_bytes = survey.blob().header().item;
-        if item_bytes == 0 {
-            return Err(Error::InvalidItemSize { item_bytes: 0 });
-        }
+        let item_bytes = item_bytes(&survey)?;
         let whole = survey.len() / u64::from(item_bytes);
         let items = match look {
             Look::Unclean(Some(target)) => whole.min(target.items),
@@ -218,15 +203,14 @@ impl Driver for Sections {
         Ok(())
     }
 
-    fn attach(&self, _section: u64, found: Found) -> Section {
+    async fn attach(&self, section: u64, found: Found) -> Result<Section, Error> {
         let durable = if found.look == Look::Clean { found.survey.len() } else { found.survey.proven() };
         let config = LogConfig {
             buffer_bytes: self.config.buffer_bytes,
             unsynced_bytes: self.config.unsynced_bytes,
             spares: self.config.spares.clone(),
         };
-        let paged = Paged::new(found.survey, durable, &self.config.page_cache, config);
-        Section { paged, item_bytes: found.item_bytes }
+        Section::resume(section, found.survey, durable, &self.config.page_cache, config)
     }
 
     fn len(&self, section: &Section) -> u64 {

@@ -189,7 +189,7 @@ impl Driver for Sections {
         Ok(())
     }
 
-    fn attach(&self, section: u64, found: Found) -> Section {
+    async fn attach(&self, section: u64, found: Found) -> Result<Section, Error> {
         let Found { blob, tag_bytes, look, facts, plan } = found;
         let durable = match look {
             Look::Clean => plan.end.offset,
@@ -199,7 +199,7 @@ impl Driver for Sections {
         let readable = if plan.damage.is_some() { facts.len } else { plan.end.offset };
         let sealed = facts.sealed && facts.end == plan.end;
         let from = Resume { end: plan.end, durable, sealed, readable };
-        Section::with_tags(section, blob, self.settings.clone(), from, tag_bytes)
+        Ok(Section::with_tags(section, blob, self.settings.clone(), from, tag_bytes))
     }
 
     fn len(&self, section: &Section) -> u64 {

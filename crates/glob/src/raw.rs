@@ -167,7 +167,7 @@ impl RawGlob {
                 Some(open) => open,
                 None => self.writable(section).await?,
             };
-            match open.put(values, tag).await {
+            match open.put(values, None, tag).await {
                 Ok(Put::Done(first)) => return Ok((open, first)),
                 // A change of structure is under way: it is driven to its end, and may have removed the section.
                 Ok(Put::Held | Put::Busy) => self.store.enter().await?,

@@ -106,6 +106,7 @@ impl<D: Driver> Core<D> {
         self.driver.remove(&sections).await?;
         manifest.retire().await;
         open::destroy(&self.storage, &self.partition).await?;
+        self.driver.release();
         drop(lock(&self.claim).take());
         Ok(())
     }
@@ -124,6 +125,7 @@ impl<D: Driver> Core<D> {
         if let Some(manifest) = &self.manifest {
             manifest.retire().await;
         }
+        self.driver.release();
         drop(lock(&self.claim).take());
     }
 }

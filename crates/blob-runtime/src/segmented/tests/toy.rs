@@ -131,9 +131,9 @@ impl Driver for Toy {
         Ok(blob.sync().await?)
     }
 
-    fn attach(&self, _section: u64, found: Found) -> Section {
+    async fn attach(&self, _section: u64, found: Found) -> Result<Section, Fault> {
         let len = found.keep() as u64;
-        Section(Log::new(found.blob, Plain, Start { len, durable: len }, Config::default()))
+        Ok(Section(Log::new(found.blob, Plain, Start { len, durable: len }, Config::default())))
     }
 
     fn len(&self, section: &Section) -> u64 {
