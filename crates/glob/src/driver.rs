@@ -90,7 +90,8 @@ impl Sections {
             }
             .boxed()
         });
-        let format = Format::new(Kind::VALUES, Want::Exactly(self.store)).unit(self.tag).probe(probe);
+        let mut format = Format::new(Kind::VALUES, Want::Exactly(self.store)).unit(self.tag).probe(probe);
+        format.look_only = self.settings.read_only;
         if create { format } else { format.existing() }
     }
 

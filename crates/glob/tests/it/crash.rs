@@ -164,7 +164,9 @@ impl World {
             let mut after = model.clone();
             after.apply_pending();
             *model = match (before.is_exactly(&lens), after.is_exactly(&lens)) {
-                (_, true) => after,
+                // It has ended or has failed: nobody was told that anything is durable.
+                (true, true) => after.acknowledged_as(&before),
+                (false, true) => after,
                 (true, false) => before,
                 (false, false) => panic!("{}: a change is half done: {lens:?} of {model:#?}", self.case),
             };
