@@ -295,10 +295,10 @@ impl<D: Driver> Segmented<D> {
     /// Cancel safety: safe.
     ///
     /// # Errors
-    /// As [`manifest::find`].
+    /// As [`manifest::look`].
     pub async fn is_stale(&self) -> Result<bool, Error> {
         let core = self.core();
-        let generation = match manifest::find(&core.storage, &core.partition).await? {
+        let generation = match manifest::look(&core.storage, &core.partition).await? {
             manifest::Finding::Found(found) => found.generation(),
             manifest::Finding::Damaged(_) | manifest::Finding::Missing => 0,
         };

@@ -62,6 +62,10 @@ impl Sections {
         }
     }
 
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
     /// The store is open from now on. What was recovered by then, ascending.
     pub(crate) fn opened(&self) -> Vec<SectionReport> {
         self.opening.store(false, Ordering::Release);
@@ -86,7 +90,8 @@ impl Sections {
             }
             .boxed()
         });
-        let format = Format::new(Kind::VALUES, Want::Exactly(self.store)).unit(self.tag).probe(probe);
+        let mut format = Format::new(Kind::VALUES, Want::Exactly(self.store)).unit(self.tag).probe(probe);
+        format.look_only = self.settings.read_only;
         if create { format } else { format.existing() }
     }
 

@@ -37,6 +37,7 @@ mod error;
 mod flush;
 mod geometry;
 mod page;
+mod physical;
 mod recover;
 mod replay;
 mod shorten;

@@ -28,7 +28,8 @@ use crate::error::Error;
 use crate::flush::Last;
 use crate::geometry::Geometry;
 use crate::page::{self, Mark};
-use crate::shorten::{CHUNK_BYTES, ENDS_EARLY, damaged, drop_tail, prove, read_page, shorten};
+use crate::physical::{CHUNK_BYTES, physical_pages, read_pages};
+use crate::shorten::{ENDS_EARLY, damaged, drop_tail, prove, read_page, shorten};
 
 #[cfg(test)]
 mod tests;
@@ -254,7 +255,8 @@ impl Survey {
     /// Whether this is what a close in order leaves: a sound header, whole pages, nothing behind them. After such a
     /// close anything else is damage.
     pub fn is_clean(&self) -> bool {
-        self.ended == Ended::Whole && self.left_over() == 0 && self.blob.header_state() == HeaderState::Sound
+        let to_the_end = self.blob.len() == self.geometry.blob_len(self.len);
+        self.ended == Ended::Whole && to_the_end && self.blob.header_state() == HeaderState::Sound
     }
 
     /// Makes what was found durable, cut to its first `keep` bytes: whatever is above the floor is written again with the
@@ -312,7 +314,7 @@ async fn last_valid(
     judge: Option<Judge<'_>>,
 ) -> Result<Option<(u64, Mark)>, Error> {
     let per_chunk = (CHUNK_BYTES / geometry.page_bytes()).max(1) as u64;
-    let mut end = blob.len() / geometry.page_bytes() as u64;
+    let mut end = physical_pages(blob, geometry);
     while end > 0 {
         let first = end.saturating_sub(per_chunk);
         let mut chunks = Chunks { blob, geometry, next: first, end };
@@ -356,6 +358,6 @@ impl Chunks<'_> {
         if count == 0 {
             return Ok(None);
         }
-        Ok(Some((first, self.blob.read_at(self.geometry.blob_offset(first), count * page_bytes).await?)))
+        Ok(Some((first, read_pages(self.blob, self.geometry, first, count).await?)))
     }
 }

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::flush::Pages;
 use crate::geometry::Geometry;
 use crate::page;
+use crate::physical::read_pages;
 use crate::recover::Survey;
 use crate::replay::Replay;
 use crate::shorten::shorten;
@@ -319,11 +320,7 @@ impl Paged {
         let fetch = || -> BoxFuture<'static, Result<Bytes, Error>> {
             let blob = Arc::clone(blob);
             async move {
-                let (offset, len) = (geometry.blob_offset(number), geometry.page_bytes());
-                let bytes = match blob.try_read_at(offset, len) {
-                    Some(read) => read?,
-                    None => blob.read_at(offset, len).await?,
-                };
+                let bytes = read_pages(&blob, geometry, number, 1).await?;
                 verified(&blob, geometry, binding, number, &bytes)
             }
             .boxed()

@@ -70,6 +70,9 @@ impl<D: Driver> Core<D> {
                 let clean = manifest.update(|state| state.condition = Condition::Clean);
                 result = clean.await.map_err(D::Error::from);
             }
+        } else if let Some(poison) = manifest.poison_cause() {
+            // Nothing was written to any section; but what the manifest says now only the next open can tell.
+            result = Err(poison.into());
         }
         self.let_go().await;
         result

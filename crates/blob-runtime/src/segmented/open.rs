@@ -209,7 +209,11 @@ async fn read_manifest(
     options: &Options,
     opening: &mut Opening,
 ) -> Result<Read, Error> {
-    let damaged = match manifest::find(storage, partition).await? {
+    let finding = match options.read_only {
+        true => manifest::look(storage, partition).await?,
+        false => manifest::find(storage, partition).await?,
+    };
+    let damaged = match finding {
         Finding::Found(found) => return settle(found, options, opening).await,
         Finding::Damaged(damaged) => Some(damaged),
         Finding::Missing => None,
