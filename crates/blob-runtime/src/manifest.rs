@@ -262,6 +262,11 @@ impl Found {
         self.faults
     }
 
+    /// The blob.
+    pub fn blob(&self) -> &Arc<dyn Blob> {
+        &self.blob
+    }
+
     /// What was found where the header should be.
     pub fn header_state(&self) -> HeaderState {
         self.blob.header_state()

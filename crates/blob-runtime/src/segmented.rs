@@ -170,6 +170,8 @@ struct Core<D: Driver> {
     read_only: bool,
     on_damage: OnDamage,
     recovery_concurrency: usize,
+    /// Other partitions of the store.
+    beside: Vec<String>,
     /// What a section that is opened at first use is looked at as.
     look: Look,
     /// Where an unfinished rewind goes, for a store that is only read.

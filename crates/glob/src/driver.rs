@@ -216,8 +216,7 @@ impl Driver for Sections {
     }
 
     async fn retire(&self, section: &Section) {
-        section.shut(Error::Closed);
-        section.log().retire().await;
+        section.retire().await;
     }
 
     async fn target(&self, number: u64, section: &Section, items: u64) -> Result<Target, Error> {

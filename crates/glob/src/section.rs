@@ -272,6 +272,14 @@ impl Section {
         self.log.with_layout(|_| self.progress.shut(reason));
     }
 
+    /// Takes the section out of use: it takes no change from now on, and what has begun is over when this returns.
+    ///
+    /// Cancel safety: it takes no change from the first poll on.
+    pub async fn retire(&self) {
+        self.shut(Error::Closed);
+        self.log.retire().await;
+    }
+
     /// Why appends are refused for good, if they are.
     pub fn shut_reason(&self) -> Option<Error> {
         self.progress.shut_reason()

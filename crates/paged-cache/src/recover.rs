@@ -219,6 +219,34 @@ impl Survey {
         Ok(self)
     }
 
+    /// Reads `len` bytes of what was found, each page verified.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] past the end; damage to a page, also one below the floor; what reading the blob answers.
+    pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
+        if offset.checked_add(len as u64).is_none_or(|end| end > self.len) {
+            let blob = self.blob.id().clone();
+            return Err(Error::OutOfBounds { blob, offset, len: len as u64, stream_len: self.len });
+        }
+        let mut bytes = Vec::new();
+        while bytes.len() < len {
+            let place = self.geometry.place(offset + bytes.len() as u64);
+            let take = (self.geometry.data_bytes() - place.offset).min(len - bytes.len());
+            let in_last = place.page == self.geometry.full_pages(self.len) && !self.last.data.is_empty();
+            let page = match in_last {
+                true => self.last.clone(),
+                false => read_page(&self.blob, self.geometry, self.binding, place.page).await?,
+            };
+            let Some(part) = page.data.get(place.offset..place.offset + take) else {
+                return Err(damaged(&self.blob, self.geometry, place.page, ENDS_EARLY).into());
+            };
+            bytes.extend_from_slice(part);
+        }
+        Ok(bytes.into())
+    }
+
     /// The blob.
     pub fn blob(&self) -> &Arc<dyn Blob> {
         &self.blob

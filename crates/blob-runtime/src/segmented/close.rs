@@ -108,7 +108,7 @@ impl<D: Driver> Core<D> {
         sections.reverse();
         self.driver.remove(&sections).await?;
         manifest.retire().await;
-        open::destroy(&self.storage, &self.partition).await?;
+        open::destroy(&self.storage, &self.partition, &self.beside).await?;
         self.driver.release();
         drop(lock(&self.claim).take());
         Ok(())

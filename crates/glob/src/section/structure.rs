@@ -69,8 +69,10 @@ impl Section {
         Ok(true)
     }
 
-    /// [`Hold::cut`]; somebody keeps appends out.
-    pub(crate) async fn cut_held(&self, to: Cursor) -> Result<(), Error> {
+    /// [`Hold::cut`], for an owner whose hold is elsewhere.
+    ///
+    /// Cancel safety and errors: as [`Hold::cut`].
+    pub async fn cut_held(&self, to: Cursor) -> Result<(), Error> {
         self.writable()?;
         self.log.sync_through(to.offset).await?;
         // A cut whose caller was dropped may still be under way; it has a place of its own.
