@@ -56,8 +56,10 @@ rules! {
     IndexCutSynced = "I4.index-cut-synced",
     /// The intent is cleared, durably, before the rewind or the open returns.
     IntentCleared = "I4.intent-cleared",
-    /// Nothing is appended to a section from before its rewind's intent is set until it is cleared.
+    /// Nothing is appended to a section from its cut until the rewind's intent is cleared.
     RewindHolds = "I4.hold",
+    /// Nor from before the intent is set until the cut.
+    RewindHoldsEarly = "I4.hold-early",
     /// Nor to the later sections that a rewind removes.
     RewindHoldsLater = "I4.hold-later",
     /// A floor says only what a sync has returned for.

@@ -18,13 +18,14 @@ impl Machine<'_> {
 
     /// Appends a batch of `count` items; nothing is written but, for a new section, its name.
     pub(crate) fn append(&mut self, section: usize, count: u8) -> Result<(), Stop> {
+        let holds = self.keeps(Rule::RewindHolds);
         let writer = self.writer()?;
         let held = writer.held_from.is_some_and(|from| section > usize::from(from));
         if writer.broken || held || usize::from(writer.state.pruned_to) > section {
             return Err(Stop::Refused);
         }
         if let Some(open) = &writer.sections[section]
-            && (open.poisoned || open.held || open.cutting)
+            && (open.poisoned || open.held || open.cutting || open.cut && holds)
         {
             return Err(Stop::Refused);
         }

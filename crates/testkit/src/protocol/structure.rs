@@ -114,7 +114,7 @@ impl Machine<'_> {
 
     /// Keeps appends out: of the section, and of those behind it when they go.
     fn hold(&mut self, section: usize, later: bool) {
-        let (holds, holds_later) = (self.keeps(Rule::RewindHolds), self.keeps(Rule::RewindHoldsLater));
+        let (holds, holds_later) = (self.keeps(Rule::RewindHoldsEarly), self.keeps(Rule::RewindHoldsLater));
         let Ok(writer) = self.writer() else { return };
         for (number, open) in writer.sections.iter_mut().enumerate() {
             if let Some(open) = open {
@@ -155,7 +155,7 @@ impl Machine<'_> {
         open.durable = if lowers { end } else { open.durable.max(end) };
         open.indexed = open.indexed.min(items);
         open.sealed = true;
-        (open.cutting, open.cut) = (false, true);
+        (open.cutting, open.cut, open.held) = (false, true, false);
         Ok(())
     }
 

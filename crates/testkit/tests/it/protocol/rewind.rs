@@ -34,7 +34,7 @@ fn the_intent_is_cleared_before_the_rewind_returns() {
 /// Another task appends and syncs between the cut and the clearing of the intent. A crash there, and the next open cuts
 /// again: the acknowledged item is gone.
 #[test]
-fn appends_are_held_from_before_the_intent_until_it_is_cleared() {
+fn appends_are_held_until_the_intent_is_cleared() {
     needed(
         Rule::RewindHolds,
         script(&[Append(0), Append(0), RewindSection(0, 1)]).crashes(2).guests(1),

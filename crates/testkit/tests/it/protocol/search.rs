@@ -10,9 +10,10 @@ fn holds(bounds: Bounds) {
     assert!(outcome.holds(), "{outcome}");
 }
 
-/// One search of the suite; they are tests of their own, so that they run side by side.
+/// One search of the suite, over 4 operations or as many as the variable `OPS` says; they are tests of their own, so that they run side by side.
 fn in_suite(number: usize) {
-    let suite = suite(4);
+    let ops = std::env::var("OPS").ok().map_or(4, |ops| ops.parse().expect("OPS is a number of operations"));
+    let suite = suite(ops);
     assert_eq!(suite.len(), 7, "each search of the suite has a test here");
     holds(suite[number].bounds.clone());
 }

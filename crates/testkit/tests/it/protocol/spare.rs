@@ -47,6 +47,7 @@ fn spare(rule: Rule) {
     let searches = [
         life.clone().crashes(3).torn().stale(),
         life.clone().crashes(2).faults(1),
+        life.clone().crashes(2).guests(1),
         life.crashes(1).rots(1).torn(),
         Bounds::free(section, 4).crashes(2).faults(1),
     ];
@@ -54,6 +55,13 @@ fn spare(rule: Rule) {
         let without = check(bounds, Rules::all().without(rule), 1, LIMIT);
         assert!(without.holds(), "without {rule}: {without}");
     }
+}
+
+/// Another task appends and syncs while a rewind has not cut yet: its item is cut with the others, as if it had come before
+/// the rewind; and it had.
+#[test]
+fn appends_before_the_cut() {
+    spare(Rule::RewindHoldsEarly);
 }
 
 /// The intent carries an interrupted cut on, and what it has doomed is not judged: which of the two files was cut first
