@@ -11,4 +11,6 @@ mod api;
 mod commit;
 mod common;
 mod damaged;
+mod documented;
+mod read_store;
 mod sweep;
