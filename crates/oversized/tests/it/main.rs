@@ -11,4 +11,5 @@ mod api;
 mod commit;
 mod common;
 mod damaged;
+mod defects;
 mod sweep;
