@@ -4,6 +4,9 @@
 //! written and not synced is a list of effects. A sync applies them all; a power cut applies any subset, in order, so
 //! that a cell may also hold an older version. Length and content are separate effects.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 use std::fmt::{self, Debug};
 use std::hash::Hash;
@@ -161,8 +164,10 @@ impl<C: Content> File<C> {
                 Effect::Grow(len) | Effect::Cut(len) => self.grow(len),
             }
         }
-        let left = (0..).zip(&pending).filter(|(at, one)| one.limbo && !superseded(*at, &pending));
-        self.pending = left.map(|(_, one)| *one).collect();
+        let left = (0..).zip(&pending).filter(|(number, one)| one.limbo && !superseded(*number, &pending));
+        let left =
+            left.filter_map(|(number, one)| Some(Pending { effect: grown(number, &pending, self.len)?, ..*one }));
+        self.pending = left.collect();
         self.trim();
     }
 
@@ -304,6 +309,19 @@ fn superseded<C: Content>(number: usize, pending: &[Pending<C>]) -> bool {
             Effect::Cut(_) => true,
         }),
         Effect::Cut(_) => later.any(|effect| matches!(effect, Effect::Cut(_))),
+    }
+}
+
+/// What is left open of an effect in limbo: a truncation cannot reach what was synced behind it. `None` when that is
+/// nothing.
+fn grown<C: Content>(number: usize, pending: &[Pending<C>], on_disk: u8) -> Option<Effect<C>> {
+    let later = pending.iter().skip(number + 1).filter(|one| !one.limbo);
+    match pending[number].effect {
+        Effect::Cut(len) => {
+            let to = later.fold(len, |to, one| if let Effect::Grow(len) = one.effect { to.max(len) } else { to });
+            (to < on_disk).then_some(Effect::Cut(to))
+        }
+        effect => Some(effect),
     }
 }
 

@@ -55,10 +55,11 @@ fn zeros_behind_the_end_are_cut_too() {
     needed(Rule::ZerosCut, script(&ops).crashes(2), Promise::NoFalseAlarm);
 }
 
-/// A truncation's sync fails, and the process is killed: the cache shows the short file, the disk has the long one. Who
-/// only syncs what he sees leaves it at that, and what lies behind the end comes back.
+/// A truncation's sync fails, and the process ends: the cache shows the short file, the disk has the long one. Who only
+/// syncs what he sees, and writes behind it, leaves it at that. The store is closed in order, and after a power cut there
+/// is something behind its last seal.
 #[test]
 fn a_length_that_is_seen_is_set_again() {
-    let ops = [Append(0), Append(0), Append(0), Sync(0), RewindSection(0, 1), Append(0), Append(0), Sync(0), Close];
-    needed(Rule::LengthSetAgain, script(&ops).crashes(2).syncs_fail(1), Promise::Durable);
+    let ops = [Append(0), Append(0), Append(0), Sync(0), RewindSection(0, 1), Close];
+    needed(Rule::LengthSetAgain, script(&ops).crashes(2).syncs_fail(1), Promise::NoFalseAlarm);
 }
