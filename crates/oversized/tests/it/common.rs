@@ -121,12 +121,6 @@ impl Image {
         }
     }
 
-    /// The part of it that is not quarantine.
-    pub(crate) fn kept(&self) -> Self {
-        let kept = self.0.iter().filter(|((partition, ..), _)| !partition.ends_with("-quarantine"));
-        Self(kept.map(|(key, bytes)| (key.clone(), bytes.clone())).collect())
-    }
-
     /// Whether these bytes, zeros left aside, are in a file of the quarantine.
     pub(crate) fn quarantine_has(&self, bytes: &[u8]) -> bool {
         bytes.iter().all(|byte| *byte == 0)

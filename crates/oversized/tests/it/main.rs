@@ -13,4 +13,5 @@ mod common;
 mod damaged;
 mod documented;
 mod read_store;
+mod defects;
 mod sweep;
