@@ -60,15 +60,24 @@ mod section;
 mod tail;
 mod verify;
 
-pub use blob_runtime::segmented::OnDamage;
+pub use blob_runtime;
+pub use blob_runtime::append::Spares;
+pub use blob_runtime::segmented::{OnDamage, Opening};
 pub use budget::BufferBudget;
 pub use config::Config;
 pub use error::Error;
-pub use glob::{Appended, Compression, Location};
+pub use glob::recover::Case;
+pub use glob::{Appended, Compression, Location, Packed, Packer};
 pub use journal::Oversized;
+pub use paged_cache::PageCache;
 pub use raw::{RawOversized, RecordFn};
 pub use record::{Entry, Locate, Located, Record, last_bytes};
 pub use replay::{RawReplay, RawReplayValues, Replay, ReplayValues, WithValue};
 pub use report::{IndexCase, RecoveryReport, SectionReport};
 pub use tail::{RawTail, Tail, Until};
 pub use verify::{Finding, Verify};
+
+/// The program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

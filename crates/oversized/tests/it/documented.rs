@@ -175,15 +175,15 @@ fn the_files_of_the_document_are_stores() {
     });
 }
 
-/// The store of pairs is written again as the example does: the document's files, but for what is drawn at random and the
+/// The three stores are written again as the examples do: the document's files, but for what is drawn at random and the
 /// checksums that depend on it.
 #[test]
-fn the_store_of_pairs_is_written_so_today() {
+fn the_files_are_written_so_today() {
     let root = tempfile::tempdir().unwrap();
     block_on(async {
-        let storage = Arc::new(FileStorage::open(root.path()).unwrap());
+        let storage: Arc<dyn Storage> = Arc::new(FileStorage::open(root.path()).unwrap());
         let config = Config::new("pairs").page_bytes(64).compression(Compression::Zstd { level: 3 });
-        let pairs = Oversized::<Located<u64>, String>::open(storage, config).await.unwrap();
+        let pairs = Oversized::<Located<u64>, String>::open(Arc::clone(&storage), config).await.unwrap();
         pairs.append(7, Located::new(100), &"genesis".to_owned()).await.unwrap();
         pairs.sync(7).await.unwrap();
         let batch = [(Located::new(101), "left".to_owned()), (Located::new(102), "right".to_owned())];
@@ -191,20 +191,44 @@ fn the_store_of_pairs_is_written_so_today() {
         pairs.append(7, Located::new(103), &"ab".repeat(100)).await.unwrap();
         pairs.sync(7).await.unwrap();
         pairs.close().await.unwrap();
+
+        let blocks = Glob::<String>::open(Arc::clone(&storage), glob::Config::new("blocks")).await.unwrap();
+        for value in ["a small block", "the next"] {
+            blocks.append(7, &value.to_owned()).await.unwrap();
+            blocks.sync(7).await.unwrap();
+        }
+        blocks.close().await.unwrap();
+
+        let config = fixed_journal::Config::new("heights");
+        let heights = Journal::<(u64, u64)>::open(storage, config).await.unwrap();
+        for items in [&[(100, 1_700_000_000), (101, 1_700_000_012)][..], &[(102, 1_700_000_024)]] {
+            heights.append_all(7, items).await.unwrap();
+            heights.sync(7).await.unwrap();
+        }
+        heights.close().await.unwrap();
     });
-    // Store id, salt and checksum of the header; then the bound checksums, of pages, or of frames' headers.
-    let header: Vec<usize> = (20..36).collect();
-    let sums = |offsets: &[usize]| offsets.iter().flat_map(|at| *at..at + 4).chain(header.clone()).collect::<Vec<_>>();
-    let free =
-        [("pairs-index", sums(&[0x1030, 0x1070])), ("pairs-values", sums(&[0x1038, 0x107b, 0x10bb, 0x10fc, 0x1136]))];
+    // Bound checksums: of slots of pages, headers of frames, slots of a manifest.
+    let checksums: [(&str, &[usize]); 5] = [
+        ("heights/0000000000000007.", &[0x1ff0, 0x1ffc]),
+        ("blocks/0000000000000007.", &[0x1024, 0x1059, 0x1089]),
+        ("pairs-index/0000000000000007.", &[0x1030, 0x1070]),
+        ("pairs-values/0000000000000007.", &[0x1038, 0x107b, 0x10bb, 0x10fc, 0x1136]),
+        ("pairs-values/6d657461.", &[0x1ffc, 0x2ffc]),
+    ];
     let dumps = dumps();
-    for (partition, free) in free {
+    for (file, checksums) in checksums {
+        let (partition, name) = file.split_once('/').unwrap();
+        let is_it = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with(name);
         let mut files = fs::read_dir(root.path().join(partition)).unwrap().map(|entry| entry.unwrap().path());
-        let is_section = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with("0000000000000007.");
-        let written = fs::read(files.find(|path| is_section(path)).unwrap()).unwrap();
-        let (_, dump) = dumps.iter().find(|(path, _)| path.starts_with(partition) && is_section(path)).unwrap();
-        assert_eq!(written.len(), dump.bytes.len(), "{partition}");
+        let written = fs::read(files.find(|path| is_it(path)).unwrap()).unwrap();
+        let (_, dump) = dumps.iter().find(|(path, _)| path.starts_with(partition) && is_it(path)).unwrap();
+        assert_eq!(written.len(), dump.bytes.len(), "{file}");
+        // Store id, salt and checksum of the header, and the store id in slots.
+        let mut free: Vec<usize> = (20..36).chain(checksums.iter().flat_map(|at| *at..at + 4)).collect();
+        if name == "6d657461." {
+            free.extend((0x1000..0x1008).chain(0x2000..0x2008));
+        }
         let differ = (0..written.len()).filter(|at| written[*at] != dump.bytes[*at] && !free.contains(at));
-        assert_eq!(differ.collect::<Vec<_>>(), [0_usize; 0], "{partition}");
+        assert_eq!(differ.collect::<Vec<_>>(), [0_usize; 0], "{file}");
     }
 }

@@ -11,7 +11,7 @@ mod api;
 mod commit;
 mod common;
 mod damaged;
+mod defects;
 mod documented;
 mod read_store;
-mod defects;
 mod sweep;
