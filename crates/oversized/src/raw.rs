@@ -1,11 +1,12 @@
 //! A store of pairs as bytes.
 
 mod read;
+mod rest;
 mod structure;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use blob_runtime::append::Config as LogConfig;
 use blob_runtime::codec::FixedSize;
@@ -16,6 +17,7 @@ use futures::{StreamExt, stream};
 use glob::section::Put;
 use glob::{Appended, Location, Packed, Packer};
 
+use self::rest::Idle;
 use crate::bell::Bell;
 use crate::config::Config;
 use crate::driver::Sections;
@@ -50,13 +52,6 @@ struct Inner {
     idle: Mutex<Idle>,
     resting: AtomicUsize,
     bell: Bell,
-}
-
-#[derive(Debug, Default)]
-struct Idle {
-    /// The section that was appended to last.
-    current: Option<u64>,
-    resting: Vec<u64>,
 }
 
 impl RawOversized {
@@ -336,7 +331,7 @@ impl RawOversized {
     async fn writable_in_order(&self, section: u64) -> Result<Arc<Section>, Error> {
         let _turn = self.0.order.enter().await;
         match self.store().table().newest() {
-            Some(newest) if newest > section => return Err(Error::OutOfOrder { section, newest }),
+            Some(newest) if newest > section => Err(Error::OutOfOrder { section, newest }),
             Some(newest) if newest < section => {
                 let below = self.store().existing(newest).await?;
                 below.values.freeze(true);
@@ -359,15 +354,6 @@ impl RawOversized {
                 Ok(made)
             }
         }
-    }
-
-    fn note_new(&self, section: u64) {
-        let mut idle = self.idle();
-        let before = idle.current.replace(section);
-        idle.resting.extend(before.filter(|before| *before != section));
-        self.0.resting.store(idle.resting.len(), Ordering::Release);
-        drop(idle);
-        self.0.bell.ring();
     }
 
     /// Makes a section's entries durable, records and values, with at most one write and one sync of one file for all who
@@ -427,62 +413,6 @@ impl RawOversized {
         // Checked last: one that is being opened anew meanwhile is in neither list otherwise.
         self.store().check_recovered()?;
         results.into_iter().collect()
-    }
-
-    /// Writes the index of every section for which that is due, and seals sections that newer ones have followed: work that
-    /// is otherwise done by the appends and syncs that come to it.
-    ///
-    /// Cancel safety: safe; what has begun runs to its end with the next change of its section.
-    ///
-    /// # Errors
-    /// As [`sync`](Self::sync).
-    pub async fn maintain(&self) -> Result<(), Error> {
-        self.store().guard(u64::MAX)?;
-        for (_, open) in self.store().table().open() {
-            if open.is_checkpoint_due() {
-                self.store().enter().await?;
-                match open.checkpoint().await {
-                    Err(error) if !error.is_gone() => return Err(error),
-                    _ => {}
-                }
-            }
-        }
-        while let Some(section) = self.next_idle() {
-            if let Some(open) = self.store().table().get(section) {
-                self.store().enter().await?;
-                match open.try_seal().await {
-                    Err(error) if !error.is_gone() => return Err(error),
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Seals one section that rests; its failure is its own, and shows at its next use.
-    async fn seal_one(&self) {
-        let Some(section) = self.next_idle() else { return };
-        let Some(open) = self.store().table().get(section) else { return };
-        if self.store().enter().await.is_ok()
-            && let Err(error) = open.try_seal().await
-        {
-            tracing::warn!(section, %error, "a section that rests could not be sealed");
-        }
-    }
-
-    /// A section that rests: durable, and not the newest any more.
-    fn next_idle(&self) -> Option<u64> {
-        let mut idle = self.idle();
-        let table = self.store().table();
-        let rests = |section: &u64| table.get(*section).is_none_or(|open| open.values.is_durable());
-        let at = idle.resting.iter().position(rests)?;
-        let section = idle.resting.swap_remove(at);
-        self.0.resting.store(idle.resting.len(), Ordering::Release);
-        Some(section)
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Idle> {
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn store(&self) -> &Segmented<Sections> {

@@ -73,9 +73,12 @@ pub struct RawReplay {
     bytes: Bytes,
 }
 
+/// A reader, given back with what it has read.
+type Read<T> = (Box<T>, Result<Option<Piece>, Error>);
+
 enum State<T> {
     Idle(Box<T>),
-    Busy(BoxFuture<'static, (Box<T>, Result<Option<Piece>, Error>)>),
+    Busy(BoxFuture<'static, Read<T>>),
     Over,
 }
 
