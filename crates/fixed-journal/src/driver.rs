@@ -128,8 +128,7 @@ impl Driver for Sections {
 
     async fn survey(&self, section: u64, look: Look, create: bool) -> Result<Found, Error> {
         let blob = self.open_blob(section, &self.format(create)).await?;
-        // Also in a journal that was closed: a caller that was dropped while it made the section leaves such a file.
-        let created = blob.header_state() == HeaderState::New && blob.is_empty();
+        let created = create && blob.header_state() == HeaderState::New && blob.is_empty();
         let survey = match blob.header_state() {
             HeaderState::Bad(_) => self.find_page_size(section, blob).await?,
             _ => Survey::new(blob, None).await?,
