@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use blob_runtime::MemoryStorage;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use fixed_journal::{Config, RawJournal};
+use fixed_journal::{Config, Journal};
 use futures::StreamExt;
 use futures::executor::block_on;
 use paged_cache::PageCache;
@@ -16,13 +16,12 @@ const ITEM_BYTES: usize = 32;
 /// Items of a section that is read.
 const ITEMS: u64 = 1_000_000;
 
-fn open() -> RawJournal {
+fn open() -> Journal<[u8; ITEM_BYTES]> {
     let config = Config::new("items").page_cache(PageCache::new(256 << 20));
-    let item_bytes = u32::try_from(ITEM_BYTES).expect("a small number");
-    block_on(RawJournal::open(Arc::new(MemoryStorage::new()), config, Some(item_bytes))).expect("opens in memory")
+    block_on(Journal::open(Arc::new(MemoryStorage::new()), config)).expect("opens in memory")
 }
 
-fn filled() -> RawJournal {
+fn filled() -> Journal<[u8; ITEM_BYTES]> {
     let journal = open();
     let items = vec![7; ITEM_BYTES * 1000];
     for _ in 0..ITEMS / 1000 {
@@ -67,6 +66,12 @@ fn try_get(c: &mut Criterion) {
             journal.try_get_with(0, black_box(position), |item| item[0])
         });
     });
+    group.bench_function("page held, of a few", |b| {
+        b.iter(|| {
+            position = (position + 7919) % 20_000;
+            journal.try_get_with(0, black_box(position), |item| item[0])
+        });
+    });
     group.bench_function("last", |b| b.iter(|| journal.try_get_with(0, black_box(ITEMS - 1), |item| item[0])));
     group.finish();
 }
@@ -76,6 +81,17 @@ fn replay(c: &mut Criterion) {
     let mut group = c.benchmark_group("replay");
     group.throughput(Throughput::Elements(ITEMS)).sample_size(20);
     group.bench_function("items of 32 B", |b| {
+        b.iter(|| {
+            block_on(async {
+                let (mut replay, mut sum) = (journal.raw().replay(0, 0), 0_u64);
+                while let Some(item) = replay.next().await {
+                    sum += u64::from(item.expect("reads").item[0]);
+                }
+                sum
+            })
+        });
+    });
+    group.bench_function("typed items of 32 B", |b| {
         b.iter(|| {
             block_on(async {
                 let (mut replay, mut sum) = (journal.replay(0, 0), 0_u64);
