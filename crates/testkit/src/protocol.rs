@@ -41,7 +41,6 @@ mod world;
 pub use actions::{Action, Op, Place};
 pub use bounds::Bounds;
 pub use check::{Counterexample, Outcome, check};
-pub use disk::Media;
 pub use history::{Breach, Promise};
 pub use machine::{Event, Fate, Guest};
 pub use rules::{Rule, Rules};
