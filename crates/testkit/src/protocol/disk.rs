@@ -257,6 +257,8 @@ impl<C: Content> File<C> {
                     blocks[usize::from(at)] = torn.unwrap_or(new);
                     ours[usize::from(at)] = true;
                 }
+                // What a sync has failed over is older than what was synced since, which may reach further.
+                Effect::Grow(to) if one.limbo => len = len.max(to.into()),
                 Effect::Grow(to) => len = to.into(),
                 Effect::Cut(to) => {
                     len = to.into();
@@ -324,7 +326,11 @@ fn grown<C: Content>(number: usize, pending: &[Pending<C>], on_disk: u8) -> Opti
     let later = pending.iter().skip(number + 1).filter(|one| !one.limbo);
     match pending[number].effect {
         Effect::Cut(len) => {
-            let to = later.fold(len, |to, one| if let Effect::Grow(len) = one.effect { to.max(len) } else { to });
+            let to = later.fold(len, |to, one| match one.effect {
+                Effect::Write(at, _) => to.max(at + 1),
+                Effect::Grow(len) => to.max(len),
+                Effect::Cut(_) => to,
+            });
             (to < on_disk).then_some(Effect::Cut(to))
         }
         effect => Some(effect),
