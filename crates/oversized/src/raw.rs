@@ -1,23 +1,22 @@
 //! A store of pairs as bytes.
 
 mod read;
-mod rest;
 mod structure;
+mod sync;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use blob_runtime::append::Config as LogConfig;
 use blob_runtime::codec::FixedSize;
 use blob_runtime::segmented::Segmented;
-use blob_runtime::{Error as StorageError, Queue, Storage, StoreId, check_partition, quarantine};
+use blob_runtime::{Error as StorageError, Queue, Storage, StoreId};
 use bytes::BytesMut;
-use futures::{StreamExt, stream};
+
 use glob::section::Put;
 use glob::{Appended, Location, Packed, Packer};
 
-use self::rest::Idle;
 use crate::bell::Bell;
 use crate::config::Config;
 use crate::driver::Sections;
@@ -54,6 +53,13 @@ struct Inner {
     bell: Bell,
 }
 
+#[derive(Debug, Default)]
+struct Idle {
+    /// The section that was appended to last.
+    current: Option<u64>,
+    resting: Vec<u64>,
+}
+
 impl RawOversized {
     /// Opens the store, making it when there is none. `record_bytes`: the size of every record; `locate` reads the
     /// location out of one. After an unclean stop every section is recovered before this returns, and what it shows is
@@ -76,10 +82,6 @@ impl RawOversized {
         let size = u16::try_from(record_bytes).ok().filter(|size| usize::from(*size) >= <Location as FixedSize>::SIZE);
         let record_size = size.ok_or(invalid)?;
         let (index_partition, values_partition) = (config.index_partition(), config.values_partition());
-        for partition in [&index_partition, &values_partition] {
-            // Their quarantines have names too.
-            check_partition(&quarantine::partition_of(partition))?;
-        }
         let read_only = config.options.read_only;
         let claim = if read_only { None } else { Some(storage.claim(&index_partition).await?) };
         let settings = config.settings();
@@ -356,63 +358,17 @@ impl RawOversized {
         }
     }
 
-    /// Makes a section's entries durable, records and values, with at most one write and one sync of one file for all who
-    /// ask at the same time.
-    ///
-    /// Cancel safety: a sync that has begun runs to its end.
-    ///
-    /// # Errors
-    /// [`Error::SectionOutOfRange`]; [`Error::Storage`] after a failed write: its bytes stay in memory, and the next sync
-    /// tries again; [`Error::Poisoned`] after a failed sync, until [`reopen_section`](Self::reopen_section).
-    pub async fn sync(&self, section: u64) -> Result<(), Error> {
-        let open = self.store().existing(section).await?;
-        self.sync_open(open).await?;
-        if self.0.resting.load(Ordering::Acquire) > 0 {
-            self.seal_one().await;
-        }
-        Ok(())
+    fn note_new(&self, section: u64) {
+        let mut idle = self.idle();
+        let before = idle.current.replace(section);
+        idle.resting.extend(before.filter(|before| *before != section));
+        self.0.resting.store(idle.resting.len(), Ordering::Release);
+        drop(idle);
+        self.0.bell.ring();
     }
 
-    async fn sync_open(&self, mut open: Arc<Section>) -> Result<(), Error> {
-        if self.store().is_read_only() {
-            return Err(Error::ReadOnly);
-        }
-        loop {
-            open.check()?;
-            if open.values.is_durable() && open.values.shut_reason().is_none() {
-                return Ok(());
-            }
-            // Not beside a change that has failed: what it has decided would undo what is acknowledged here.
-            self.store().enter().await?;
-            match open.sync().await {
-                // It was removed, or opened anew, meanwhile.
-                Err(error) if error.is_gone() => open = self.store().existing(open.number()).await?,
-                result => {
-                    self.0.bell.ring();
-                    return result;
-                }
-            }
-        }
-    }
-
-    /// Makes all entries durable, up to 16 sections side by side.
-    ///
-    /// Cancel safety: a sync that has begun runs to its end.
-    ///
-    /// # Errors
-    /// As [`sync`](Self::sync), the first failure; the other sections are synced all the same.
-    pub async fn sync_all(&self) -> Result<(), Error> {
-        if self.store().is_read_only() {
-            return Err(Error::ReadOnly);
-        }
-        // Asked of any section, it says whether the store is closed.
-        self.store().guard(u64::MAX)?;
-        let dirty = self.store().table().open().into_iter().filter(|(_, open)| !open.values.is_durable());
-        let syncs = stream::iter(dirty).map(|(_, open)| async move { self.sync_open(open).await });
-        let results: Vec<_> = syncs.buffer_unordered(SYNC_CONCURRENCY).collect().await;
-        // Checked last: one that is being opened anew meanwhile is in neither list otherwise.
-        self.store().check_recovered()?;
-        results.into_iter().collect()
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn store(&self) -> &Segmented<Sections> {

@@ -13,5 +13,7 @@ mod common;
 mod damaged;
 mod defects;
 mod documented;
+mod limits;
 mod read_store;
 mod sweep;
+mod together;
