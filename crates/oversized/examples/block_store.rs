@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut durable = blocks.tail(0, 0, Until::Durable);
         for height in 0..350_u64 {
             let section = height / EPOCH;
-            blocks.append(section, Header::new((height, [height as u8; 32])), &block(height)).await?;
+            blocks.append(section, Header::new((height, [height.to_be_bytes()[7]; 32])), &block(height)).await?;
             blocks.sync(section).await?;
             assert_eq!(durable.try_next().await?.map(|entry| entry.record.data.0), Some(height));
         }

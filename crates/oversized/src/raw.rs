@@ -333,7 +333,7 @@ impl RawOversized {
     async fn writable_in_order(&self, section: u64) -> Result<Arc<Section>, Error> {
         let _turn = self.0.order.enter().await;
         match self.store().table().newest() {
-            Some(newest) if newest > section => return Err(Error::OutOfOrder { section, newest }),
+            Some(newest) if newest > section => Err(Error::OutOfOrder { section, newest }),
             Some(newest) if newest < section => {
                 let below = self.store().existing(newest).await?;
                 below.values.freeze(true);

@@ -35,9 +35,12 @@ pub struct RawTail {
 
 enum State {
     Idle(Box<Follow>),
-    Busy(BoxFuture<'static, (Box<Follow>, Result<Option<Bytes>, Error>)>),
+    Busy(BoxFuture<'static, Read>),
     Over,
 }
+
+/// What is read on, and what was read.
+type Read = (Box<Follow>, Result<Option<Bytes>, Error>);
 
 /// Where a tail stands.
 #[derive(Debug)]
