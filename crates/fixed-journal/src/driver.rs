@@ -128,8 +128,7 @@ impl Driver for Sections {
 
     async fn survey(&self, section: u64, look: Look, create: bool) -> Result<Found, Error> {
         let blob = self.open_blob(section, &self.format(create)).await?;
-        // Also in a journal that was closed: a caller that was dropped while it made the section leaves such a file.
-        let created = blob.header_state() == HeaderState::New && blob.is_empty();
+        let created = create && blob.header_state() == HeaderState::New && blob.is_empty();
         let survey = match blob.header_state() {
             HeaderState::Bad(_) => self.find_page_size(section, blob).await?,
             _ => Survey::new(blob, None).await?,
@@ -150,14 +149,16 @@ impl Driver for Sections {
     fn damage(&self, _section: u64, found: &Found) -> Option<Damage> {
         let survey = &found.survey;
         let blob = survey.blob();
-        let whole = survey.is_clean() && survey.len().is_multiple_of(u64::from(found.item_bytes));
+        let whole = survey.is_sealed() && survey.len().is_multiple_of(u64::from(found.item_bytes));
         if found.look != Look::Clean || found.created || whole {
             return None;
         }
         let error = blob_runtime::Error::Corrupt {
             blob: blob.id().clone(),
             offset: survey.geometry().blob_len(survey.len()),
-            expected: "a sound header and whole pages to the end of the file, as the close left them".into(),
+            expected:
+                "a sound header and whole pages to the end of the file, the end said twice, as the close left them"
+                    .into(),
             found: format!(
                 "{} items of {} bytes, {} bytes left over, {:?}, header {:?}",
                 found.items,
@@ -194,7 +195,7 @@ impl Driver for Sections {
         } else {
             0
         };
-        survey.carry_out(keep).await?;
+        survey.carry_out(keep).await?.seal().await?;
         if let Some(reason) = reason {
             let entry = SectionRecovery { section, items, proven_items, reason, dropped_bytes, quarantined_bytes };
             tracing::warn!(?entry, partition = %self.config.partition, "a section was recovered");
@@ -243,7 +244,7 @@ impl Driver for Sections {
 
     async fn seal(&self, section: &Section) -> Result<(), Error> {
         section.paged.settle().await;
-        Ok(section.paged.sync().await?)
+        Ok(section.paged.seal().await?)
     }
 }
 

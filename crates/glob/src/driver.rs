@@ -145,8 +145,8 @@ impl Driver for Sections {
     async fn survey(&self, section: u64, look: Look, create: bool) -> Result<Found, Error> {
         let blob = self.open_blob(section, &self.format(create)).await?;
         let tag_bytes = tag_bytes(blob.as_ref())?;
-        // A blob that was just made, or that a crash left without a byte, was not closed in order.
-        let empty = blob.header_state() == HeaderState::New && blob.is_empty();
+        // A blob that was just made was not closed in order.
+        let empty = create && blob.header_state() == HeaderState::New && blob.is_empty();
         let evidence = match look {
             Look::Clean => Evidence { clean: !empty, ..Evidence::default() },
             Look::Unclean(None) => Evidence::default(),

@@ -52,7 +52,8 @@ impl Section {
         let failed_at = self.failed_at.load(Ordering::Relaxed);
         let due = tail >= self.shared.index_buffer_bytes || self.unindexed_bytes() >= self.shared.checkpoint_bytes;
         // One that has failed is tried again when some more has come.
-        due && (failed_at == 0 || tail >= failed_at.saturating_add(self.shared.index_buffer_bytes / 4))
+        let full = tail >= self.shared.index_buffer_bytes.saturating_mul(2);
+        due && (failed_at == 0 || full || tail >= failed_at.saturating_add(self.shared.index_buffer_bytes / 4))
     }
 
     /// Writes the index when it is time to. A failure is an error only when there is no room in memory left: the records
@@ -163,7 +164,11 @@ impl Section {
             self.check()?;
             if let Some(pages) = self.index.pages().filter(|pages| pages.len() > items) {
                 let bytes = items.saturating_mul(self.index.record_bytes() as u64);
-                pages.paged().cut(bytes).await.map_err(|error| Error::of_pages(self.number(), error))?;
+                match pages.paged().cut(bytes).await.map_err(|error| Error::of_pages(self.number(), error)) {
+                    // Its pages cannot be written: without an index nothing is lost (I2).
+                    Err(error) if error.is_transient() => self.drop_index(&pages).await?,
+                    cut => cut?,
+                }
             }
             self.values.cut_held(to).await.map_err(|error| self.of_values(error))?;
             self.index.cut(items);
@@ -174,6 +179,14 @@ impl Section {
         set(false);
         self.account();
         result
+    }
+
+    /// Takes the index out of use and away, durably: it is made anew by the next checkpoint.
+    async fn drop_index(&self, pages: &fixed_journal::section::Section) -> Result<(), Error> {
+        pages.paged().retire().await;
+        self.shared.remove_indexes(&[self.number()]).await?;
+        self.index.set_pages(None);
+        Ok(())
     }
 
     /// Takes the section out of use: nothing of it is changed any more when this returns.

@@ -137,9 +137,16 @@ impl Sections {
     async fn index_again(&self, section: u64) -> Result<(), Error> {
         let found = self.survey(section, Look::Clean, false).await?;
         let open = self.attach(section, found).await?;
-        write_index(&open.values, &open.index, &self.shared).await?;
+        let written = write_index(&open.values, &open.index, &self.shared).await;
         open.retire().await;
-        Ok(())
+        match written {
+            // A seal was believed, and what it covers is damaged: it is told when it is read, and the rest is there.
+            Err(error) if error.is_damage() => {
+                tracing::error!(section, %error, "the index cannot be made anew of damaged frames");
+                Ok(())
+            }
+            written => written,
+        }
     }
 }
 
@@ -193,10 +200,8 @@ impl Driver for Sections {
     }
 
     async fn survey(&self, section: u64, look: Look, create: bool) -> Result<Found, Error> {
-        // Beside an index the values are not made anew: that they are gone is damage.
-        let create = create && !self.shared.indexed().contains(&section);
         let values = self.open_values(section, create).await?;
-        Surveyor { shared: &self.shared, section, look }.survey(values).await
+        Surveyor { shared: &self.shared, section, look, create }.survey(values).await
     }
 
     fn damage(&self, section: u64, found: &Found) -> Option<Damage> {
@@ -205,6 +210,10 @@ impl Driver for Sections {
             None => self.values_id(section).ok()?,
         };
         found.plan.error(id).map(|error| Damage { error })
+    }
+
+    fn is_gone(&self, found: &Found) -> bool {
+        found.values.is_none()
     }
 
     async fn carry_out(&self, section: u64, mut found: Found) -> Result<(), Error> {

@@ -40,6 +40,7 @@ mod page;
 mod physical;
 mod recover;
 mod replay;
+mod seal;
 mod shorten;
 mod writer;
 

@@ -29,6 +29,7 @@ use crate::flush::Last;
 use crate::geometry::Geometry;
 use crate::page::{self, Mark};
 use crate::physical::{CHUNK_BYTES, physical_pages, read_pages};
+use crate::seal::{is_said_twice, say_twice};
 use crate::shorten::{ENDS_EARLY, damaged, drop_tail, prove, read_page, shorten};
 
 #[cfg(test)]
@@ -119,6 +120,8 @@ pub struct Survey {
     floor: u64,
     ended: Ended,
     pub(crate) last: Last,
+    /// Both slots of the last page say where it ends.
+    said_twice: bool,
 }
 
 impl Survey {
@@ -137,6 +140,7 @@ impl Survey {
         let mut walk = Walk::new(last_valid.map(|(number, mark)| (number, u64::from(mark.slot.floor))));
         let floor = walk.page;
         let mut last = Last::default();
+        let mut said_twice = true;
         let end = last_valid.map_or(0, |(number, _)| number + 1);
         let mut chunks = Chunks { blob: &blob, geometry, next: floor, end };
         while let (None, Some((first, chunk))) = (walk.ended, chunks.next().await?) {
@@ -147,6 +151,7 @@ impl Survey {
                     (Some(_), Some(judge)) => judge(geometry.page_start(number), prefix(&chunk, bytes, data)).await?,
                     (mark, _) => mark.is_some(),
                 };
+                said_twice = is_said_twice(geometry, binding, number, bytes);
                 walk.see(match mark.filter(|_| counts) {
                     None => Fact::Invalid,
                     Some(mark) if mark.len() == geometry.data_bytes() => Fact::Full,
@@ -161,7 +166,7 @@ impl Survey {
             }
         }
         let ended = walk.ended.unwrap_or(Ended::Whole);
-        Ok(Self { geometry, binding, len: walk.len(geometry), floor, ended, last, blob })
+        Ok(Self { geometry, binding, len: walk.len(geometry), floor, ended, last, said_twice, blob })
     }
 
     /// Length of the stream in bytes.
@@ -259,6 +264,25 @@ impl Survey {
         self.ended == Ended::Whole && to_the_end && self.blob.header_state() == HeaderState::Sound
     }
 
+    /// Whether this is what [`Paged::seal`](crate::Paged::seal) leaves: as [`is_clean`](Self::is_clean), and both slots of
+    /// the last page say where the stream ends. After a close that seals anything else is damage: the file was cut, or one
+    /// of the slots has rotted.
+    pub fn is_sealed(&self) -> bool {
+        self.is_clean() && self.said_twice
+    }
+
+    /// Seals what was carried out, see [`Paged::seal`](crate::Paged::seal).
+    ///
+    /// Cancel safety: dropped, the end is said once or twice.
+    ///
+    /// # Errors
+    /// Whatever reading, writing and syncing answer; the stream must not be used then.
+    pub async fn seal(mut self) -> Result<Self, Error> {
+        say_twice(&self.blob, self.geometry, self.binding, self.len).await?;
+        self.said_twice = true;
+        Ok(self)
+    }
+
     /// Makes what was found durable, cut to its first `keep` bytes: whatever is above the floor is written again with the
     /// same bytes and synced, for after a failed sync the operating system may hold pages as clean that are not on the
     /// disk; what lies behind is zeroed, synced, truncated, synced (P9, I4). Nothing is changed below the floor.
@@ -285,6 +309,7 @@ impl Survey {
         }
         self.floor = self.geometry.full_pages(self.len);
         self.ended = Ended::Whole;
+        self.said_twice = false;
         Ok(self)
     }
 

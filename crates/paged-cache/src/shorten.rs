@@ -91,7 +91,7 @@ pub(crate) async fn prove(
 }
 
 /// Writes the slots of a page, durably: that of `last`, and beside it the one that is durable.
-async fn write_slots(
+pub(crate) async fn write_slots(
     blob: &Arc<dyn Blob>,
     geometry: Geometry,
     number: u64,

@@ -19,6 +19,7 @@ use crate::page;
 use crate::physical::read_pages;
 use crate::recover::Survey;
 use crate::replay::Replay;
+use crate::seal::say_twice;
 use crate::shorten::shorten;
 
 #[cfg(test)]
@@ -133,6 +134,31 @@ impl Paged {
     /// As [`Log::sync`].
     pub async fn sync_through(&self, limit: u64) -> Result<(), Error> {
         Ok(self.0.log.sync_through(limit).await?)
+    }
+
+    /// Makes everything durable, and writes where the stream ends a second time, so that damage to either place shows: as a
+    /// close in order leaves it, see [`Survey::is_sealed`]. It tries again for as long as something is appended in between.
+    ///
+    /// Cancel safety: dropped, the end is said once or twice.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync).
+    pub async fn seal(&self) -> Result<(), Error> {
+        let (geometry, binding) = (self.0.geometry, self.0.binding);
+        loop {
+            self.sync().await?;
+            let steps = |blob: Arc<dyn Blob>, len: u64, _: &mut Pages| {
+                async move {
+                    // Full pages may have been written since, and not synced.
+                    blob.sync().await?;
+                    say_twice(&blob, geometry, binding, len).await
+                }
+                .boxed()
+            };
+            if self.0.log.alone(steps).await? {
+                return Ok(());
+            }
+        }
     }
 
     /// Waits until the first `target` bytes are durable, without starting a sync.

@@ -23,6 +23,6 @@ mod world;
 pub use draw::Breadth;
 pub use items::{Id, Item};
 pub use oracle::{Checked, Oracle, Promise, Violation};
-pub use run::{Outcome, run};
+pub use run::{Outcome, run, tell};
 pub use script::{End, FaultAt, Life, Op, Script, Settings};
 pub use world::{Change, Entry, Section, Shown, World};

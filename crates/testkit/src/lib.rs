@@ -3,14 +3,18 @@
 //! | module | what |
 //! |---|---|
 //! | [`crash`] | the crash suite: workloads, the oracle, a shrinker, on the simulated disk and on files |
+//! | [`protocol`] | the durability protocol of the pair of index and values, as an executable model |
 //!
 //! ```
-//! use testkit::crash::{Breadth, Script, run};
+//! use std::time::Duration;
 //!
-//! // One seed is one workload with one chain of crashes; the same seed is the same run.
-//! let outcome = run(&Script::draw(7, Breadth::Wide));
-//! assert_eq!(outcome.violation, None);
-//! assert_eq!(outcome.digest, run(&Script::draw(7, Breadth::Wide)).digest);
+//! use testkit::protocol::{Bounds, Op, Rules, check};
+//!
+//! // Every crash, at every step, of one append that is synced; and of the recovery behind it.
+//! let bounds = Bounds::script([Op::Append(0), Op::Sync(0)]).crashes(2);
+//! let outcome = check(bounds, Rules::all(), 1, Duration::from_secs(60));
+//! assert!(outcome.holds(), "{outcome}");
 //! ```
 
 pub mod crash;
+pub mod protocol;

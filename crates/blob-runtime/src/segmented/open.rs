@@ -131,6 +131,7 @@ impl<D: Driver> Segmented<D> {
             dirty: AtomicBool::new(!opening.clean && !options.read_only),
             ready: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            making: AtomicU64::new(0),
             fault: OnceLock::new(),
             claim: Mutex::new(claim),
         };

@@ -59,6 +59,8 @@ pub(crate) struct Surveyor<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) section: u64,
     pub(crate) look: Look,
+    /// It is being made.
+    pub(crate) create: bool,
 }
 
 /// The part of an index that can be used.
@@ -85,7 +87,7 @@ impl Surveyor<'_> {
             let unindexed = Cursor::START;
             return Ok(Found { values: None, index: None, orphan, unindexed, look: self.look, facts, plan });
         };
-        let new = values.header_state() == HeaderState::New && values.is_empty();
+        let new = self.create && values.header_state() == HeaderState::New && values.is_empty();
         let cut = cut_to.map(|target| Cursor { offset: target.values_offset, position: target.items });
         let mut evidence = Evidence { clean: self.look == Look::Clean && !new, floor: 0, cut };
         let (indexed, mut index) = self.indexed(&values, cut).await?;

@@ -20,7 +20,9 @@ fn main() -> ExitCode {
     for seed in first..first + count {
         let script = Script::draw(seed, breadth);
         if count == 1 {
-            println!("{script:#?}");
+            println!("{script:?}");
+            let (_, story) = testkit::crash::tell(&script);
+            story.iter().for_each(|line| println!("{line}"));
         }
         let outcome = run(&script);
         if let Some(violation) = outcome.violation {

@@ -56,7 +56,7 @@ pub(super) struct Busy<'a> {
 
 impl Busy<'_> {
     /// Whether nothing else was under way at any time since it began, and no change was left behind.
-    fn is_alone(&self) -> bool {
+    pub(super) fn is_alone(&self) -> bool {
         self.alone
             && self.machine.begun.load(Ordering::Relaxed) == self.begun
             && !self.machine.oracle().is_changing()
@@ -196,7 +196,7 @@ impl Machine {
                     if self.sim.steps() - before > OPEN_STEPS {
                         self.broken(Promise::P13, format!("an open took {} steps", self.sim.steps() - before));
                     }
-                    match self.shown(&store).await {
+                    match self.shown(&store, &self.busy()).await {
                         Ok(shown) => {
                             self.judge_open(&store, &shown, after_close)?;
                             return Ok(store);
@@ -207,6 +207,7 @@ impl Machine {
                 Err(error) => error,
             };
             self.check()?;
+            self.note(|| format!("an open answers {error:?}"));
             tries += 1;
             match error.storage() {
                 // A task that was left behind still writes.
@@ -227,6 +228,12 @@ impl Machine {
         }
     }
 
+    /// A line of the story.
+    pub(super) fn note(&self, line: impl FnOnce() -> String) {
+        let step = self.sim.steps();
+        self.oracle().note(|oracle| format!("step {step}: {}; {oracle}", line()));
+    }
+
     fn judge_open(&self, store: &RawOversized, shown: &super::Shown, after_close: bool) -> Step {
         self.check()?;
         let state = items::state_number(&store.state());
@@ -236,6 +243,8 @@ impl Machine {
             None => oracle.broken(Promise::P6, "the user's own bytes are in parts"),
         }
         let report = store.recovery();
+        let step = self.sim.steps();
+        oracle.note(|oracle| format!("step {step}: opened: {report:?}; {oracle}"));
         if after_close && !(report.opening.clean && report.sections.is_empty()) {
             oracle.broken(Promise::P9, format!("after a close an open reports {report:?}"));
         }

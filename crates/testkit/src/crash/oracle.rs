@@ -103,6 +103,8 @@ pub struct Oracle {
     /// Sections that have told of a failed sync, and were not opened anew since.
     poisoned: Vec<u64>,
     violation: Option<Violation>,
+    /// What was asked and answered, when somebody wants to read it.
+    story: Option<Vec<String>>,
     /// How often each promise was checked.
     pub checked: Checked,
 }
@@ -122,6 +124,7 @@ impl Oracle {
             stale,
             poisoned: Vec::new(),
             violation: None,
+            story: None,
             checked: Checked::default(),
         }
     }
@@ -137,6 +140,31 @@ impl Oracle {
             let what = format!("{}; worlds: {}", what.into(), self);
             self.violation = Some(Violation { promise, what });
         }
+    }
+
+    /// From now on the story is written down.
+    pub fn tell(&mut self) {
+        self.story = Some(Vec::new());
+    }
+
+    /// Whether the story is written down.
+    pub fn is_told(&self) -> bool {
+        self.story.is_some()
+    }
+
+    /// A line of the story.
+    pub fn note(&mut self, line: impl FnOnce(&Self) -> String) {
+        if self.story.is_some() {
+            let line = line(self);
+            if let Some(story) = &mut self.story {
+                story.push(line);
+            }
+        }
+    }
+
+    /// The story so far.
+    pub fn story(&mut self) -> Vec<String> {
+        self.story.take().unwrap_or_default()
     }
 
     /// The worlds that are left.
@@ -415,7 +443,6 @@ impl Oracle {
         for world in &mut self.worlds {
             if let Some(found) = world.sections.get_mut(&section) {
                 found.entries.truncate(ids.len());
-                found.synced = found.entries.len();
             }
         }
         self.unify();

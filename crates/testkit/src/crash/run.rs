@@ -24,7 +24,18 @@ pub struct Outcome {
 
 /// Runs a script. What panics, a deadlock too, is a broken promise (P8).
 pub fn run(script: &Script) -> Outcome {
-    let oracle = Arc::new(Mutex::new(Oracle::new(script.ordered, script.stale)));
+    run_with(script, Oracle::new(script.ordered, script.stale)).0
+}
+
+/// Runs a script and tells what was asked and answered, with what the model made of it.
+pub fn tell(script: &Script) -> (Outcome, Vec<String>) {
+    let mut oracle = Oracle::new(script.ordered, script.stale);
+    oracle.tell();
+    run_with(script, oracle)
+}
+
+fn run_with(script: &Script, oracle: Oracle) -> (Outcome, Vec<String>) {
+    let oracle = Arc::new(Mutex::new(oracle));
     let watched = Arc::clone(&oracle);
     let ended = catch_unwind(AssertUnwindSafe(|| {
         sim::run(script.seed, |sim| async move {
@@ -43,7 +54,8 @@ pub fn run(script: &Script) -> Outcome {
         }
     };
     oracle.checked.count(Promise::P8);
-    Outcome { violation: oracle.violation().cloned(), digest, counts, checked: oracle.checked }
+    let story = oracle.story();
+    (Outcome { violation: oracle.violation().cloned(), digest, counts, checked: oracle.checked }, story)
 }
 
 async fn conduct(sim: &Sim, script: &Script, oracle: &Arc<Mutex<Oracle>>) {
@@ -61,6 +73,8 @@ async fn conduct(sim: &Sim, script: &Script, oracle: &Arc<Mutex<Oracle>>) {
         let crashes = sim.crashes();
         sim.life(live(*settings, ops.clone(), faulty)).await;
         sim.disarm();
+        let now = sim.steps();
+        oracle.lock().unwrap_or_else(PoisonError::into_inner).note(|_| format!("step {now}: {crash:?}"));
         if is_over() {
             return;
         }

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all, poll_fn};
 use oversized::{Error, Location, RawOversized};
 
-use super::{Machine, Step, Stop};
+use super::{Busy, Machine, Step, Stop};
 use crate::crash::items::{self, Id};
 use crate::crash::oracle::Promise;
 use crate::crash::script::Op;
@@ -32,6 +32,22 @@ pub(super) async fn polled<T>(polls: u32, future: impl Future<Output = T>) -> Op
 impl Machine {
     /// An operation that keeps the store open.
     pub(super) fn act<'a>(&'a self, store: &'a RawOversized, op: &'a Op) -> BoxFuture<'a, Step> {
+        let step = self.sim.steps();
+        self.oracle().note(|_| format!("step {step}: {op:?}"));
+        let act = self.act_untold(store, op);
+        if !self.oracle().is_told() {
+            return act;
+        }
+        async move {
+            let result = act.await;
+            let step = self.sim.steps();
+            self.oracle().note(|oracle| format!("step {step}: {op:?}: {result:?}; {oracle}"));
+            result
+        }
+        .boxed()
+    }
+
+    fn act_untold<'a>(&'a self, store: &'a RawOversized, op: &'a Op) -> BoxFuture<'a, Step> {
         match op {
             Op::Append { section, len } => self.append(store, *section, std::slice::from_ref(len), None).boxed(),
             Op::AppendAt { section, len, off } => {
@@ -144,7 +160,7 @@ impl Machine {
                 self.check()?;
                 self.oracle().acknowledged(section, when);
                 if busy.is_alone() {
-                    self.durable_len(store, section).await?;
+                    self.durable_len(&busy, store, section).await?;
                 }
                 self.check()
             }
@@ -156,10 +172,13 @@ impl Machine {
     }
 
     /// What the store says of itself is at least what it has acknowledged, and counts as acknowledged.
-    async fn durable_len(&self, store: &RawOversized, section: u64) -> Step {
+    pub(super) async fn durable_len(&self, busy: &Busy<'_>, store: &RawOversized, section: u64) -> Step {
         match store.durable_len(section).await {
             Ok(len) => {
                 self.check()?;
+                if !busy.is_alone() {
+                    return Ok(());
+                }
                 let mut oracle = self.oracle();
                 let synced = oracle.any().sections.get(&section).map_or(0, |found| found.synced);
                 if len < synced as u64 {
@@ -169,7 +188,7 @@ impl Machine {
                 drop(oracle);
                 self.check()
             }
-            Err(error) => self.explain(&error, true, "durable_len"),
+            Err(error) => self.explain(&error, busy.is_alone(), "durable_len"),
         }
     }
 

@@ -200,7 +200,7 @@ impl Machine {
             }
         }
         let busy = self.busy();
-        match self.shown(store).await {
+        match self.shown(store, &busy).await {
             Ok(shown) => {
                 self.check()?;
                 if busy.is_alone() {

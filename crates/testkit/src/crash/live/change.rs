@@ -28,6 +28,7 @@ impl Begun<'_> {
 
     /// It has failed: refused, or left undone by a fault.
     pub(super) fn failed(mut self, error: &Error, alone: bool, what: &str) -> Step {
+        self.machine.note(|| format!("{what}: {error:?}"));
         self.machine.check()?;
         self.machine.note_poison(error);
         if self.machine.oracle().explains(error) {
@@ -116,7 +117,7 @@ impl Machine {
                     Ok(ids) => {
                         self.check()?;
                         self.oracle().reopened(section, &ids);
-                        self.check()
+                        self.durable_len(&busy, store, section).await
                     }
                     Err(error) => {
                         self.explain(&error, true, "a look at a section that was reopened")?;

@@ -193,7 +193,7 @@ impl Live {
         drop(store);
         let busy = machine.busy();
         let alone = between.is_empty() && alone;
-        match machine.shown(&reader).await {
+        match machine.shown(&reader, &busy).await {
             Ok(shown) => {
                 machine.check()?;
                 if alone && busy.is_alone() {
