@@ -13,6 +13,7 @@ use super::{Busy, Machine, Step, Stop};
 use crate::crash::items::{self, Id};
 use crate::crash::oracle::Promise;
 use crate::crash::script::Op;
+use crate::crash::world::World;
 
 /// Polls a future at most so often, then drops it.
 pub(super) async fn polled<T>(polls: u32, future: impl Future<Output = T>) -> Option<T> {
@@ -180,7 +181,8 @@ impl Machine {
                     return Ok(());
                 }
                 let mut oracle = self.oracle();
-                let synced = oracle.any().sections.get(&section).map_or(0, |found| found.synced);
+                let of = |world: &World| world.sections.get(&section).map_or(0, |found| found.synced);
+                let synced = oracle.worlds().iter().map(of).min().unwrap_or(0);
                 if len < synced as u64 {
                     oracle.broken(Promise::P1, format!("{len} entries of section {section} are said to be durable"));
                 }
