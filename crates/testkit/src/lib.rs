@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`crash`] | the crash suite: workloads, the oracle, a shrinker, on the simulated disk and on files |
 //! | [`protocol`] | the durability protocol of the pair of index and values, as an executable model |
 //!
 //! ```
@@ -15,4 +16,5 @@
 //! assert!(outcome.holds(), "{outcome}");
 //! ```
 
+pub mod crash;
 pub mod protocol;
