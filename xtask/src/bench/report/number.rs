@@ -1,0 +1,40 @@
+//! Figures as people read them.
+
+#[cfg(test)]
+mod tests;
+
+/// Three significant digits, and a comma for each thousand.
+pub(super) fn figure(value: f64) -> String {
+    if !value.is_finite() {
+        return "-".into();
+    }
+    let digits = match value.abs() {
+        value if value >= 99.95 => 0,
+        value if value >= 9.995 => 1,
+        value if value >= 0.9995 => 2,
+        _ => 3,
+    };
+    let text = format!("{value:.digits$}");
+    let (whole, fraction) = text.split_once('.').map_or((&*text, None), |(whole, fraction)| (whole, Some(fraction)));
+    let (sign, whole) = whole.strip_prefix('-').map_or(("", whole), |whole| ("-", whole));
+    let mut grouped = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let fraction = fraction.map(|fraction| format!(".{fraction}")).unwrap_or_default();
+    format!("{sign}{grouped}{fraction}")
+}
+
+/// A time in the unit that suits it.
+pub(super) fn time(nanos: f64) -> String {
+    let (divisor, unit) = match nanos {
+        nanos if nanos >= 1e9 => (1e9, "s"),
+        nanos if nanos >= 1e6 => (1e6, "ms"),
+        nanos if nanos >= 1e3 => (1e3, "us"),
+        _ => (1.0, "ns"),
+    };
+    format!("{} {unit}", figure(nanos / divisor))
+}
