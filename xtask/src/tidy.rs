@@ -13,6 +13,7 @@
 //! | `crate-docs` | a library that does not open with docs and an example that runs |
 //! | `error-docs` | an error that `docs/operations.md` does not explain |
 //! | `test-docs` | a test that `docs/testing.md` names and that does not exist |
+//! | `mutation` | a mutation in `xtask/mutations` that cannot be applied, or that nothing catches |
 //!
 //! Source files are cut into tokens first, so a word in a string or a comment is never taken for code.
 
@@ -25,6 +26,7 @@ use crate::workspace::Workspace;
 
 mod crates;
 mod docs;
+mod mutations;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -76,6 +78,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String, Failure> {
     findings.extend(crates::check_layers(workspace));
     findings.extend(crates::check_manifests(&files));
     findings.extend(docs::check(&files));
+    findings.extend(mutations::check(&files));
     findings.sort();
     for finding in &findings {
         println!("{finding}");

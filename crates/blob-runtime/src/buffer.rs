@@ -3,6 +3,7 @@
 //! A read fills an initialised buffer and hands it out as `Bytes`; when the last clone is dropped the buffer comes back.
 //! That saves the allocation and the zeroing of each read, without any `unsafe`.
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
@@ -50,10 +51,16 @@ impl BufferPool {
     }
 
     /// A buffer of `len` bytes with any content.
-    pub fn take(&self, len: usize) -> Buffer {
+    ///
+    /// # Errors
+    /// [`TryReserveError`]: there is not so much memory. Whatever was asked for, the process goes on (P8).
+    pub fn take(&self, len: usize) -> Result<Buffer, TryReserveError> {
         let home = Arc::clone(&self.0);
         let Some(class) = class_of(len) else {
-            return Buffer { bytes: vec![0; len], len, home };
+            let mut bytes = Vec::new();
+            bytes.try_reserve_exact(len)?;
+            bytes.resize(len, 0);
+            return Ok(Buffer { bytes, len, home });
         };
         let mut kept = lock(&home.kept);
         let found = kept.classes.get_mut(class).and_then(Vec::pop);
@@ -62,7 +69,7 @@ impl BufferPool {
         }
         drop(kept);
         let bytes = found.unwrap_or_else(|| vec![0; SMALLEST_BYTES << class]);
-        Buffer { bytes, len, home }
+        Ok(Buffer { bytes, len, home })
     }
 
     /// Bytes kept for later.

@@ -107,8 +107,22 @@ struct Inner {
 /// [`Error::FormatMismatch`] when it is of another kind or a later version; [`Error::Corrupt`] when both slots verify
 /// and contradict each other; whatever [`Storage::open`] and reading answer.
 pub async fn find(storage: &Arc<dyn Storage>, partition: &str) -> Result<Finding, Error> {
-    let format = format(Want::Default(StoreId(0)));
-    let blob = match storage.open(partition, NAME, &format.clone().existing()).await {
+    find_by(storage, partition, format(Want::Default(StoreId(0))).existing()).await
+}
+
+/// [`find`] for whoever only reads: also of a storage that may be written, nothing is changed, not the remnant of a
+/// creation cut short either.
+///
+/// Cancel safety: safe.
+///
+/// # Errors
+/// As [`find`].
+pub async fn look(storage: &Arc<dyn Storage>, partition: &str) -> Result<Finding, Error> {
+    find_by(storage, partition, format(Want::Default(StoreId(0))).look_only()).await
+}
+
+async fn find_by(storage: &Arc<dyn Storage>, partition: &str, format: Format) -> Result<Finding, Error> {
+    let blob = match storage.open(partition, NAME, &format).await {
         Ok(blob) => blob,
         Err(Error::NotFound { .. }) => return Ok(Finding::Missing),
         Err(error) => return Err(error),
@@ -138,7 +152,7 @@ pub async fn find(storage: &Arc<dyn Storage>, partition: &str) -> Result<Finding
         blob
     } else {
         let format = Format { store: Want::Exactly(newest.store), ..format };
-        storage.open(partition, NAME, &format.existing()).await?
+        storage.open(partition, NAME, &format).await?
     };
     Ok(Finding::Found(Found { blob, newest, number, faults }))
 }
@@ -246,6 +260,11 @@ impl Found {
     /// What is wrong with each slot, if anything is; to be reported.
     pub fn faults(&self) -> [Option<SlotFault>; 2] {
         self.faults
+    }
+
+    /// The blob.
+    pub fn blob(&self) -> &Arc<dyn Blob> {
+        &self.blob
     }
 
     /// What was found where the header should be.

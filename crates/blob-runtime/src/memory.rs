@@ -1,6 +1,7 @@
 //! Storage in memory: everything is durable at once, and gone with the process.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -147,6 +148,17 @@ impl MemoryBlob {
         change(&mut data)
     }
 
+    /// Adds zeros up to `len`, if there is so much memory: a length that a blob can have is not yet one that can be.
+    fn grow(&self, data: &mut Vec<u8>, len: usize, operation: Operation) -> Result<(), Error> {
+        if let Some(more) = len.checked_sub(data.len()) {
+            // First with room to grow on, as `Vec` itself would.
+            let room = data.try_reserve(more).or_else(|_| data.try_reserve_exact(more));
+            room.map_err(|_| Error::io(operation, &self.inner.id, None, io::ErrorKind::OutOfMemory.into()))?;
+            data.resize(len, 0);
+        }
+        Ok(())
+    }
+
     fn read(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
         self.with(|data| {
             check_read(&self.inner.id, offset, len, data.len() as u64)?;
@@ -162,9 +174,7 @@ impl MemoryBlob {
             if parts.iter().all(Bytes::is_empty) {
                 return Ok(());
             }
-            if data.len() < end {
-                data.resize(end, 0);
-            }
+            self.grow(data, end, Operation::Write)?;
             for part in parts {
                 if let Some(place) = data.get_mut(at..at + part.len()) {
                     place.copy_from_slice(part);
@@ -220,7 +230,8 @@ impl Blob for MemoryBlob {
     async fn resize(&self, len: u64) -> Result<(), Error> {
         let len = in_memory(check_len(len)?)?;
         self.with(|data| {
-            data.resize(len, 0);
+            self.grow(data, len, Operation::Resize)?;
+            data.truncate(len);
             Ok(())
         })
     }

@@ -122,7 +122,7 @@ impl<T: Send + Sync + 'static> Sections<T> {
             return Ok(Some(open));
         }
         let make = &make;
-        let init = || async move {
+        let init = |_added| async move {
             let blob = self.storage.open(&self.partition, &section_name(section), format).await?;
             make(blob).await
         };

@@ -114,11 +114,17 @@ pub trait Driver: Send + Sync + 'static {
     /// Damage to data that was acknowledged.
     fn damage(&self, section: u64, found: &Self::Found) -> Option<Damage>;
 
+    /// Whether nothing is there.
+    fn is_gone(&self, found: &Self::Found) -> bool {
+        let _ = found;
+        false
+    }
+
     /// Makes durable what was found, and cuts off the rest. What goes that is damage is moved to quarantine first.
     async fn carry_out(&self, section: u64, found: Self::Found) -> Result<(), Self::Error>;
 
     /// Opens a section as it was found, without a write.
-    fn attach(&self, section: u64, found: Self::Found) -> Self::Section;
+    async fn attach(&self, section: u64, found: Self::Found) -> Result<Self::Section, Self::Error>;
 
     /// Items of a section.
     fn len(&self, section: &Self::Section) -> u64;
@@ -145,6 +151,10 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Makes a section durable and leaves it as [`Look::Clean`] expects it.
     async fn seal(&self, section: &Self::Section) -> Result<(), Self::Error>;
+
+    /// The store is closed or destroyed, and nothing of it is changed any more: gives back what keeps others out, beside
+    /// the claim of the partition.
+    fn release(&self) {}
 }
 
 /// A store of sections. Cheap to clone; clones share everything.
@@ -166,6 +176,8 @@ struct Core<D: Driver> {
     read_only: bool,
     on_damage: OnDamage,
     recovery_concurrency: usize,
+    /// Other partitions of the store.
+    beside: Vec<String>,
     /// What a section that is opened at first use is looked at as.
     look: Look,
     /// Where an unfinished rewind goes, for a store that is only read.
@@ -184,6 +196,8 @@ struct Core<D: Driver> {
     /// Whether a change has nothing to wait for and nothing to be refused for: the fast path of every append.
     ready: AtomicBool,
     closed: AtomicBool,
+    /// Makings of sections that were begun and did not end well: each may have left an empty file.
+    making: AtomicU64,
     fault: OnceLock<Fault>,
     claim: Mutex<Option<Claim>>,
 }
@@ -220,7 +234,7 @@ impl<D: Driver> Core<D> {
         if let Some(open) = self.table.get(section) {
             return Ok(Some(open));
         }
-        let open = self.table.get_or_init(section, create, || self.open_section(section, create)).await;
+        let open = self.table.get_or_init(section, create, |added| self.open_section(section, added)).await;
         // It may have been pruned meanwhile; that is the better answer.
         self.guard(section)?;
         open
@@ -241,7 +255,11 @@ impl<D: Driver> Core<D> {
         Ok(())
     }
 
+    /// Opens a section that exists, or makes one. One that exists is never made anew: that its file is gone is damage.
     async fn open_section(&self, section: u64, create: bool) -> Result<D::Section, D::Error> {
+        if create {
+            self.making.fetch_add(1, Ordering::AcqRel);
+        }
         // Whoever was in line when the store was closed comes too late.
         self.guard(section)?;
         let look = match self.target {
@@ -251,15 +269,25 @@ impl<D: Driver> Core<D> {
         self.recover_unclean(section).await?;
         let found = self.driver.survey(section, look, create).await?;
         match (self.driver.damage(section, &found), self.on_damage) {
-            (None, _) => Ok(self.driver.attach(section, found)),
+            (None, _) => {
+                let open = self.driver.attach(section, found).await?;
+                if create {
+                    self.making.fetch_sub(1, Ordering::AcqRel);
+                }
+                Ok(open)
+            }
             // All that is sound can be read.
-            (Some(_), _) if self.read_only => Ok(self.driver.attach(section, found)),
+            (Some(_), _) if self.read_only => self.driver.attach(section, found).await,
             (Some(damage), OnDamage::Refuse) => Err(damage.error.into()),
             (Some(_), OnDamage::Truncate) => {
                 self.driver.carry_out(section, found).await?;
                 let found = self.driver.survey(section, look, false).await?;
+                if self.driver.is_gone(&found) {
+                    self.table.forget(section);
+                    return Err(Fault::SectionOutOfRange { section }.into());
+                }
                 match self.driver.damage(section, &found) {
-                    None => Ok(self.driver.attach(section, found)),
+                    None => self.driver.attach(section, found).await,
                     Some(damage) => Err(damage.error.into()),
                 }
             }
@@ -289,10 +317,10 @@ impl<D: Driver> Segmented<D> {
     /// Cancel safety: safe.
     ///
     /// # Errors
-    /// As [`manifest::find`].
+    /// As [`manifest::look`].
     pub async fn is_stale(&self) -> Result<bool, Error> {
         let core = self.core();
-        let generation = match manifest::find(&core.storage, &core.partition).await? {
+        let generation = match manifest::look(&core.storage, &core.partition).await? {
             manifest::Finding::Found(found) => found.generation(),
             manifest::Finding::Damaged(_) | manifest::Finding::Missing => 0,
         };

@@ -86,6 +86,7 @@ mod inode;
 mod inspect;
 mod life;
 mod names;
+mod seeds;
 mod storage;
 mod trace;
 mod world;
@@ -99,6 +100,7 @@ pub use crash::{Crash, Cut, Granularity};
 pub use disk::{Pending, PendingEffect};
 pub use faults::{Bug, Fault, Faults};
 pub use inspect::{RawDisk, RawFile};
+pub use seeds::{InvalidSeeds, seeds};
 pub use storage::SimStorage;
 pub use trace::{Counts, Event, Ways, What};
 

@@ -10,11 +10,12 @@ use blob_runtime::sections::{parse_section_name, section_name};
 use blob_runtime::segmented::{Damage, Driver, Look};
 use blob_runtime::{Blob, Format, HeaderState, Kind, Probe, Storage, StoreId, Want, quarantine};
 use futures::FutureExt;
-use paged_cache::{Ended, MAX_PAGE_BYTES, MIN_PAGE_BYTES, Paged, Survey};
+use paged_cache::{Ended, MAX_PAGE_BYTES, MIN_PAGE_BYTES, Survey};
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::report::{Reason, SectionRecovery};
+use crate::section::{Section, item_bytes};
 
 #[derive(Debug)]
 pub(crate) struct Sections {
@@ -23,13 +24,6 @@ pub(crate) struct Sections {
     item: Want<u32>,
     config: Config,
     recovered: Mutex<Vec<SectionRecovery>>,
-}
-
-/// An open section.
-#[derive(Debug)]
-pub(crate) struct Section {
-    pub(crate) paged: Paged,
-    pub(crate) item_bytes: u32,
 }
 
 /// What was found of a section.
@@ -42,12 +36,6 @@ pub(crate) struct Found {
     items: u64,
     /// It was made, and nothing was written yet.
     created: bool,
-}
-
-impl Section {
-    pub(crate) fn len(&self) -> u64 {
-        self.paged.len() / u64::from(self.item_bytes)
-    }
 }
 
 impl Sections {
@@ -140,16 +128,12 @@ impl Driver for Sections {
 
     async fn survey(&self, section: u64, look: Look, create: bool) -> Result<Found, Error> {
         let blob = self.open_blob(section, &self.format(create)).await?;
-        // Also in a journal that was closed: a caller that was dropped while it made the section leaves such a file.
-        let created = blob.header_state() == HeaderState::New && blob.is_empty();
+        let created = create && blob.header_state() == HeaderState::New && blob.is_empty();
         let survey = match blob.header_state() {
             HeaderState::Bad(_) => self.find_page_size(section, blob).await?,
             _ => Survey::new(blob, None).await?,
         };
-        let item_bytes = survey.blob().header().item;
-        if item_bytes == 0 {
-            return Err(Error::InvalidItemSize { item_bytes: 0 });
-        }
+        let item_bytes = item_bytes(&survey)?;
         let whole = survey.len() / u64::from(item_bytes);
         let items = match look {
             Look::Unclean(Some(target)) => whole.min(target.items),
@@ -165,14 +149,16 @@ impl Driver for Sections {
     fn damage(&self, _section: u64, found: &Found) -> Option<Damage> {
         let survey = &found.survey;
         let blob = survey.blob();
-        let whole = survey.is_clean() && survey.len().is_multiple_of(u64::from(found.item_bytes));
+        let whole = survey.is_sealed() && survey.len().is_multiple_of(u64::from(found.item_bytes));
         if found.look != Look::Clean || found.created || whole {
             return None;
         }
         let error = blob_runtime::Error::Corrupt {
             blob: blob.id().clone(),
             offset: survey.geometry().blob_len(survey.len()),
-            expected: "a sound header and whole pages to the end of the file, as the close left them".into(),
+            expected:
+                "a sound header and whole pages to the end of the file, the end said twice, as the close left them"
+                    .into(),
             found: format!(
                 "{} items of {} bytes, {} bytes left over, {:?}, header {:?}",
                 found.items,
@@ -209,7 +195,7 @@ impl Driver for Sections {
         } else {
             0
         };
-        survey.carry_out(keep).await?;
+        survey.carry_out(keep).await?.seal().await?;
         if let Some(reason) = reason {
             let entry = SectionRecovery { section, items, proven_items, reason, dropped_bytes, quarantined_bytes };
             tracing::warn!(?entry, partition = %self.config.partition, "a section was recovered");
@@ -218,15 +204,14 @@ impl Driver for Sections {
         Ok(())
     }
 
-    fn attach(&self, _section: u64, found: Found) -> Section {
+    async fn attach(&self, section: u64, found: Found) -> Result<Section, Error> {
         let durable = if found.look == Look::Clean { found.survey.len() } else { found.survey.proven() };
         let config = LogConfig {
             buffer_bytes: self.config.buffer_bytes,
             unsynced_bytes: self.config.unsynced_bytes,
             spares: self.config.spares.clone(),
         };
-        let paged = Paged::new(found.survey, durable, &self.config.page_cache, config);
-        Section { paged, item_bytes: found.item_bytes }
+        Section::resume(section, found.survey, durable, &self.config.page_cache, config)
     }
 
     fn len(&self, section: &Section) -> u64 {
@@ -259,7 +244,7 @@ impl Driver for Sections {
 
     async fn seal(&self, section: &Section) -> Result<(), Error> {
         section.paged.settle().await;
-        Ok(section.paged.sync().await?)
+        Ok(section.paged.seal().await?)
     }
 }
 

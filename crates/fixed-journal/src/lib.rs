@@ -35,6 +35,7 @@ mod journal;
 mod raw;
 mod replay;
 mod report;
+pub mod section;
 
 pub use blob_runtime::segmented::OnDamage;
 pub use config::Config;

@@ -3,17 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use blob_runtime::append::NotAppended;
 use blob_runtime::segmented::Segmented;
 use blob_runtime::{Storage, Want};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::config::Config;
-use crate::driver::{Section, Sections};
+use crate::driver::Sections;
 use crate::error::Error;
 use crate::replay::Replay;
 use crate::report::Recovery;
+use crate::section::Section;
 
 /// How many sections are synced side by side.
 const SYNC_CONCURRENCY: usize = 16;
@@ -67,7 +67,14 @@ impl RawJournal {
     /// [`Error::ItemSize`], [`Error::Pruned`], [`Error::Closed`], [`Error::ReadOnly`]; a poisoned section; the error of the
     /// last write when that failed and the buffers are full.
     pub async fn append(&self, section: u64, item: &[u8]) -> Result<u64, Error> {
-        self.append_all(section, item, 1).await
+        let expected = match self.item_bytes {
+            Some(item_bytes) => item_bytes,
+            None => self.item_bytes(section).await?,
+        };
+        if item.len() != expected as usize {
+            return Err(Error::ItemSize { expected, found: item.len() });
+        }
+        self.append_many(section, item).await
     }
 
     /// Appends items that lie one behind the other; answers the position of the first. They are in one buffer, but not
@@ -75,21 +82,13 @@ impl RawJournal {
     ///
     /// Cancel safety and errors: as [`append`](Self::append); all or none are appended.
     pub async fn append_many(&self, section: u64, items: &[u8]) -> Result<u64, Error> {
-        let item_bytes = match self.item_bytes {
-            Some(item_bytes) => item_bytes,
-            None => self.store.existing(section).await?.item_bytes,
-        };
-        self.append_all(section, items, items.len() / item_bytes as usize).await
-    }
-
-    async fn append_all(&self, section: u64, bytes: &[u8], count: usize) -> Result<u64, Error> {
         let put = match self.store.try_writable(section) {
-            Some(open) => open.put(bytes, count)?,
+            Some(open) => open.push(items)?,
             None => None,
         };
         match put {
             Some(position) => Ok(position),
-            None => self.writable(section).await?.put_waiting(bytes, count).await,
+            None => self.writable(section).await?.append(items).await,
         }
     }
 
@@ -113,7 +112,7 @@ impl RawJournal {
     /// verify.
     pub async fn get(&self, section: u64, position: u64) -> Result<Bytes, Error> {
         let open = self.store.existing(section).await?;
-        let (offset, len) = open.place(section, position)?;
+        let (offset, len) = open.place(position)?;
         Ok(open.paged.read_at(offset, len).await?)
     }
 
@@ -145,7 +144,7 @@ impl RawJournal {
             return Some(Err(fault.into()));
         }
         let open = self.store.table().get(section)?;
-        match open.place(section, position) {
+        match open.place(position) {
             Ok((offset, len)) => open.paged.try_read_with(offset, len, look).map(|read| read.map_err(Error::from)),
             Err(error) => Some(Err(error)),
         }
@@ -182,7 +181,7 @@ impl RawJournal {
     /// As [`len`](Self::len).
     pub async fn durable_len(&self, section: u64) -> Result<u64, Error> {
         let open = self.store.existing(section).await?;
-        Ok(open.paged.durable() / u64::from(open.item_bytes))
+        Ok(open.durable_len())
     }
 
     /// Bytes of a section's items.
@@ -264,7 +263,10 @@ impl RawJournal {
         let Some(open) = self.store.try_writable(section) else {
             return Some(Err(Error::SectionOutOfRange { section }));
         };
-        open.put(item, 1).transpose()
+        match open.item_bytes as usize == item.len() {
+            true => open.push(item).transpose(),
+            false => Some(Err(Error::ItemSize { expected: open.item_bytes, found: item.len() })),
+        }
     }
 
     /// Makes durable the first `through` items of a section and writes nothing behind them. The caller vouches that
@@ -274,7 +276,7 @@ impl RawJournal {
     pub async fn flush(&self, section: u64, through: u64) -> Result<(), Error> {
         self.store.enter().await?;
         let open = self.store.existing(section).await?;
-        Ok(open.paged.sync_through(through.saturating_mul(u64::from(open.item_bytes))).await?)
+        open.flush(through).await
     }
 
     /// Removes all sections below `min`, atomically; none of them can be used again. Whether any was there.
@@ -378,47 +380,6 @@ impl RawJournal {
 
     pub(crate) fn store(&self) -> &Segmented<Sections> {
         &self.store
-    }
-}
-
-impl Section {
-    /// Where an item lies in the stream.
-    fn place(&self, section: u64, position: u64) -> Result<(u64, usize), Error> {
-        let len = self.len();
-        if position >= len {
-            return Err(Error::ItemOutOfRange { section, position, len });
-        }
-        Ok((position * u64::from(self.item_bytes), self.item_bytes as usize))
-    }
-
-    fn check(&self, bytes: &[u8], count: usize) -> Result<(), Error> {
-        if bytes.len() != count * self.item_bytes as usize {
-            return Err(Error::ItemSize { expected: self.item_bytes, found: bytes.len() });
-        }
-        Ok(())
-    }
-
-    /// Appends without waiting; `None` when the buffers are full.
-    fn put(&self, bytes: &[u8], count: usize) -> Result<Option<u64>, Error> {
-        self.check(bytes, count)?;
-        let put = self.paged.try_append(bytes.len(), |offset, space| {
-            space.put(bytes);
-            offset
-        });
-        match put {
-            Ok(offset) => Ok(Some(offset / u64::from(self.item_bytes))),
-            Err(NotAppended::Busy(_)) => Ok(None),
-            Err(NotAppended::Failed(error)) => Err(error.into()),
-        }
-    }
-
-    async fn put_waiting(&self, bytes: &[u8], count: usize) -> Result<u64, Error> {
-        self.check(bytes, count)?;
-        let put = self.paged.append(bytes.len(), |offset, space| {
-            space.put(bytes);
-            offset
-        });
-        Ok(put.await? / u64::from(self.item_bytes))
     }
 }
 

@@ -120,7 +120,7 @@ impl Pieces {
             return Err(Error::ItemOutOfRange { section, position: self.position, len });
         }
         self.item_bytes = open.item_bytes as usize;
-        self.pages = Some(open.paged.replay(self.position * u64::from(open.item_bytes))?);
+        self.pages = Some(open.replay(self.position)?);
         Ok(true)
     }
 }

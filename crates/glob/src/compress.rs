@@ -28,6 +28,20 @@ pub enum Compression {
     },
 }
 
+impl Compression {
+    /// Whether it can be.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn check(self) -> Result<(), String> {
+        let levels = zstd::compression_level_range();
+        match self {
+            Self::Zstd { level } if !levels.contains(&level) => Err(format!("level {level} is not in {levels:?}")),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Contexts and buffers kept for the next value, each kind at most.
 const MAX_KEPT: usize = 16;
 /// A buffer that has grown larger is not kept, in bytes.

@@ -141,11 +141,8 @@ impl<C> Config<C> {
     /// What can be said about it before anything is touched.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let invalid = |setting, reason: String| Err(Error::InvalidConfig { setting, reason });
-        if let Compression::Zstd { level } = self.compression {
-            let levels = zstd::compression_level_range();
-            if !levels.contains(&level) {
-                return invalid("compression", format!("level {level} is not in {levels:?}"));
-            }
+        if let Err(reason) = self.compression.check() {
+            return invalid("compression", reason);
         }
         if self.buffer_bytes == 0 {
             return invalid("buffer_bytes", "it is 0".into());

@@ -62,6 +62,10 @@ impl Sections {
         }
     }
 
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
     /// The store is open from now on. What was recovered by then, ascending.
     pub(crate) fn opened(&self) -> Vec<SectionReport> {
         self.opening.store(false, Ordering::Release);
@@ -86,7 +90,8 @@ impl Sections {
             }
             .boxed()
         });
-        let format = Format::new(Kind::VALUES, Want::Exactly(self.store)).unit(self.tag).probe(probe);
+        let mut format = Format::new(Kind::VALUES, Want::Exactly(self.store)).unit(self.tag).probe(probe);
+        format.look_only = self.settings.read_only;
         if create { format } else { format.existing() }
     }
 
@@ -140,8 +145,8 @@ impl Driver for Sections {
     async fn survey(&self, section: u64, look: Look, create: bool) -> Result<Found, Error> {
         let blob = self.open_blob(section, &self.format(create)).await?;
         let tag_bytes = tag_bytes(blob.as_ref())?;
-        // A blob that was just made, or that a crash left without a byte, was not closed in order.
-        let empty = blob.header_state() == HeaderState::New && blob.is_empty();
+        // A blob that was just made was not closed in order.
+        let empty = create && blob.header_state() == HeaderState::New && blob.is_empty();
         let evidence = match look {
             Look::Clean => Evidence { clean: !empty, ..Evidence::default() },
             Look::Unclean(None) => Evidence::default(),
@@ -185,7 +190,7 @@ impl Driver for Sections {
         Ok(())
     }
 
-    fn attach(&self, section: u64, found: Found) -> Section {
+    async fn attach(&self, section: u64, found: Found) -> Result<Section, Error> {
         let Found { blob, tag_bytes, look, facts, plan } = found;
         let durable = match look {
             Look::Clean => plan.end.offset,
@@ -195,7 +200,7 @@ impl Driver for Sections {
         let readable = if plan.damage.is_some() { facts.len } else { plan.end.offset };
         let sealed = facts.sealed && facts.end == plan.end;
         let from = Resume { end: plan.end, durable, sealed, readable };
-        Section::with_tags(section, blob, self.settings.clone(), from, tag_bytes)
+        Ok(Section::with_tags(section, blob, self.settings.clone(), from, tag_bytes))
     }
 
     fn len(&self, section: &Section) -> u64 {
@@ -211,8 +216,7 @@ impl Driver for Sections {
     }
 
     async fn retire(&self, section: &Section) {
-        section.shut(Error::Closed);
-        section.log().retire().await;
+        section.retire().await;
     }
 
     async fn target(&self, number: u64, section: &Section, items: u64) -> Result<Target, Error> {

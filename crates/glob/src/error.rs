@@ -62,6 +62,24 @@ pub enum Error {
         location: Location,
     },
 
+    /// An append for a given number of an item, and another one comes next. Nothing was appended.
+    #[error("the next item of section {section} is {found}, not {expected}")]
+    NextPosition {
+        /// The section.
+        section: u64,
+        /// The number asked for.
+        expected: u64,
+        /// The next item's number.
+        found: u64,
+    },
+
+    /// The section's owner takes no appends to it any more. Nothing was appended.
+    #[error("section {section} takes no appends any more")]
+    Frozen {
+        /// The section.
+        section: u64,
+    },
+
     /// The closure given to an append has made a tag of the wrong size. Nothing was appended.
     #[error("a tag of {found} bytes, where this store has tags of {expected}")]
     TagSize {

@@ -22,7 +22,6 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::act::reason;
-pub use self::act::{Done, carry_out};
+pub use self::act::{Done, carry_out, reason};
 pub use self::facts::{Behind, Evidence, Facts, Stop, any_frame, claimed_tag_bytes, sealed_end, survey};
 pub use self::plan::{Case, Damage, Plan, plan};

@@ -5,18 +5,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use blob_runtime::Error as StorageError;
 use blob_runtime::codec::Value;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
 
 use crate::error::Error;
-use crate::frame::RawFrame;
 use crate::location::{Appended, Cursor, Location};
 use crate::raw::{RawGlob, is_gone};
-use crate::section::{Expect, Frame, Section};
-use crate::window::CHUNK_BYTES;
+use crate::section::{Frame, Frames, Section};
 
 /// The frames of a section in order; see [`RawGlob::scan`]. Memory: the larger of 256 KiB and one frame, besides what was
 /// yielded and is still held.
@@ -32,29 +29,8 @@ enum State {
     /// Nothing was asked for yet.
     Start,
     Opening(BoxFuture<'static, Result<Arc<Section>, Error>>),
-    Running(Box<Running>),
+    Running(Box<Frames>),
     Over,
-}
-
-struct Running {
-    open: Arc<Section>,
-    /// Where the section ended when the scan came to it.
-    end: u64,
-    /// How often the section had been cut by then.
-    cuts: u64,
-    /// Bytes of the section from `start` on.
-    piece: Bytes,
-    start: u64,
-    reading: Option<BoxFuture<'static, Result<Bytes, StorageError>>>,
-}
-
-/// What a step of a scan comes to.
-enum Step {
-    Frame(Frame),
-    /// A seal: its end.
-    Seal(u64),
-    /// So many bytes are needed, from the place it is at.
-    Need(usize),
 }
 
 impl RawScan {
@@ -73,7 +49,7 @@ impl RawScan {
         if let Err(fault) = self.glob.store().guard(self.section) {
             return Some(Err(fault.into()));
         }
-        let cut = matches!(&state, State::Running(running) if running.open.cuts() != running.cuts);
+        let cut = matches!(&state, State::Running(frames) if frames.is_cut());
         let removed = is_gone(&error);
         if !self.glob.store().is_read_only() && (cut || removed) {
             return Some(Err(Error::Rewound { section: self.section }));
@@ -95,94 +71,23 @@ impl Stream for RawScan {
                     this.state = State::Opening(async move { glob.store().existing(section).await }.boxed());
                 }
                 State::Opening(opening) => match ready!(opening.poll_unpin(cx)) {
-                    Ok(open) => this.state = State::Running(Box::new(Running::new(open))),
+                    Ok(open) => this.state = State::Running(Box::new(Frames::new(open, this.at))),
                     Err(error) => return Poll::Ready(this.fail(error)),
                 },
-                State::Running(running) => {
-                    if let Some(reading) = &mut running.reading {
-                        let read = ready!(reading.poll_unpin(cx));
-                        running.reading = None;
-                        match read {
-                            Ok(piece) => (running.piece, running.start) = (piece, this.at.offset),
-                            Err(error) => return Poll::Ready(this.fail(error.into())),
+                State::Running(frames) => {
+                    let next = ready!(frames.poll_frame(cx));
+                    this.at = frames.at();
+                    return Poll::Ready(match next {
+                        Some(Ok(frame)) => Some(Ok(frame)),
+                        Some(Err(error)) => this.fail(error),
+                        None => {
+                            this.state = State::Over;
+                            None
                         }
-                    }
-                    if running.open.cuts() != running.cuts || running.open.shut_reason().is_some() {
-                        let error = running.open.shut_reason().unwrap_or(Error::Rewound { section: this.section });
-                        return Poll::Ready(this.fail(error));
-                    }
-                    if this.at.offset >= running.end {
-                        this.state = State::Over;
-                        return Poll::Ready(None);
-                    }
-                    match running.step(this.at) {
-                        Ok(Step::Frame(frame)) => {
-                            this.at = frame.next();
-                            return Poll::Ready(Some(Ok(frame)));
-                        }
-                        Ok(Step::Seal(end)) => this.at.offset = end,
-                        Ok(Step::Need(len)) => match running.read(this.at.offset, len) {
-                            Ok(()) => {}
-                            Err(error) => return Poll::Ready(this.fail(error.into())),
-                        },
-                        Err(error) => return Poll::Ready(this.fail(error)),
-                    }
+                    });
                 }
             }
         }
-    }
-}
-
-impl Running {
-    fn new(open: Arc<Section>) -> Self {
-        let (cuts, end) = (open.cuts(), open.end().offset);
-        Self { open, end, cuts, piece: Bytes::new(), start: 0, reading: None }
-    }
-
-    /// What the bytes at hand make of the frame at a boundary.
-    fn step(&self, at: Cursor) -> Result<Step, Error> {
-        let left = usize::try_from(self.end - at.offset).unwrap_or(usize::MAX);
-        let skip = at.offset.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
-        let bytes = skip.and_then(|skip| self.piece.get(skip..)).unwrap_or_default();
-        let want = RawFrame::head_bytes(self.open.tag_bytes()).min(left);
-        if bytes.len() < want {
-            return Ok(Step::Need(want));
-        }
-        let header = self.open.verify_head(at, bytes)?;
-        let size = header.size();
-        if size > left as u64 {
-            let fault = crate::frame::FrameFault::Short { needed: size, found: left as u64 };
-            return Err(self.open.damaged(at, fault));
-        }
-        if header.is_seal() {
-            return Ok(Step::Seal(at.offset + size));
-        }
-        let max = self.open.max_value_bytes();
-        if header.stored_bytes > max || header.raw_bytes > max {
-            return Err(Error::ValueTooLarge {
-                len: header.raw_bytes.max(header.stored_bytes).into(),
-                max: max.into(),
-            });
-        }
-        // It is not larger than what is left of the section, which fits.
-        let len = usize::try_from(size).unwrap_or(left);
-        let Some(frame) = bytes.get(..len) else { return Ok(Step::Need(len)) };
-        let location = Location { offset: at.offset, size: u32::try_from(size).unwrap_or(u32::MAX) };
-        self.open.parse(location, self.piece.slice_ref(frame), Expect::ANY).map(Step::Frame)
-    }
-
-    /// Reads from `offset` on, at least `len` bytes: at once if that does not block.
-    fn read(&mut self, offset: u64, len: usize) -> Result<(), StorageError> {
-        let left = usize::try_from(self.end - offset).unwrap_or(usize::MAX);
-        let len = len.max(CHUNK_BYTES).min(left);
-        // The old piece is given back before the new one is taken.
-        self.piece = Bytes::new();
-        let log = self.open.log().clone();
-        match log.try_read_at(offset, len) {
-            Some(read) => (self.piece, self.start) = (read?, offset),
-            None => self.reading = Some(async move { log.read_at(offset, len).await }.boxed()),
-        }
-        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@
 //!   [resumed](Section::resume) on it (P9).
 
 mod append;
+mod frames;
 mod progress;
 mod read;
 mod structure;
@@ -34,7 +35,8 @@ use crate::error::Error;
 use crate::frame::Place;
 use crate::location::Cursor;
 
-pub(crate) use self::append::{Put, TagFn};
+pub use self::append::{Put, TagFn};
+pub use self::frames::Frames;
 pub(crate) use self::progress::Progress;
 use self::progress::lock;
 pub use self::read::{Expect, Frame, HeadReader, HeaderEntry};
@@ -259,9 +261,23 @@ impl Section {
         self.progress.held()
     }
 
+    /// From now on appends are refused with [`Error::Frozen`], or taken again: for an owner that fills one section after
+    /// the other. None is half done when this returns.
+    pub fn freeze(&self, frozen: bool) {
+        self.log.with_layout(|_| self.progress.set_frozen(frozen));
+    }
+
     /// From now on appends and scans get this error: the section was removed, or its store closed.
     pub fn shut(&self, reason: Error) {
         self.log.with_layout(|_| self.progress.shut(reason));
+    }
+
+    /// Takes the section out of use: it takes no change from now on, and what has begun is over when this returns.
+    ///
+    /// Cancel safety: it takes no change from the first poll on.
+    pub async fn retire(&self) {
+        self.shut(Error::Closed);
+        self.log.retire().await;
     }
 
     /// Why appends are refused for good, if they are.
@@ -269,8 +285,8 @@ impl Section {
         self.progress.shut_reason()
     }
 
-    /// How often the section was cut.
-    pub(crate) fn cuts(&self) -> u64 {
+    /// How often the section was cut since it was opened.
+    pub fn cuts(&self) -> u64 {
         self.progress.cuts()
     }
 

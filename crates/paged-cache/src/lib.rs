@@ -37,8 +37,10 @@ mod error;
 mod flush;
 mod geometry;
 mod page;
+mod physical;
 mod recover;
 mod replay;
+mod seal;
 mod shorten;
 mod writer;
 

@@ -120,11 +120,16 @@ impl Mark {
 /// The slot of a physical page that counts: the newer of those that verify. `None` when none does, also when `page` is
 /// not whole.
 pub(crate) fn verify(geometry: Geometry, binding: Binding, number: u64, page: &[u8]) -> Option<Mark> {
-    if page.len() != geometry.page_bytes() {
-        return None;
+    marks(geometry, binding, number, page).0
+}
+
+/// The slots of a physical page that verify: the one that counts, and the older one.
+pub(crate) fn marks(geometry: Geometry, binding: Binding, number: u64, page: &[u8]) -> (Option<Mark>, Option<Mark>) {
+    let (data, slots) = page.split_at_checked(geometry.data_bytes()).unwrap_or_default();
+    if slots.len() != SLOTS_BYTES {
+        return (None, None);
     }
-    let (data, slots) = page.split_at_checked(geometry.data_bytes())?;
-    let (a, b) = slots.split_at_checked(SLOT_BYTES)?;
+    let (a, b) = slots.split_at_checked(SLOT_BYTES).unwrap_or_default();
     let check = |which, bytes: &[u8]| {
         let bytes: [u8; SLOT_BYTES] = bytes.try_into().ok()?;
         let mut rest = &bytes[..];
@@ -133,7 +138,8 @@ pub(crate) fn verify(geometry: Geometry, binding: Binding, number: u64, page: &[
         (checksum(binding, number, [counted], slot) == rest.get_u32()).then_some(Mark { which, slot, bytes })
     };
     match (check(Which::A, a), check(Which::B, b)) {
-        (Some(a), Some(b)) => Some(if newer(b.slot.generation, a.slot.generation) { b } else { a }),
-        (a, b) => a.or(b),
+        (Some(a), Some(b)) if newer(b.slot.generation, a.slot.generation) => (Some(b), Some(a)),
+        (None, b) => (b, None),
+        (a, b) => (a, b),
     }
 }

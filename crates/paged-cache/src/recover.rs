@@ -28,7 +28,9 @@ use crate::error::Error;
 use crate::flush::Last;
 use crate::geometry::Geometry;
 use crate::page::{self, Mark};
-use crate::shorten::{CHUNK_BYTES, ENDS_EARLY, damaged, drop_tail, prove, read_page, shorten};
+use crate::physical::{CHUNK_BYTES, physical_pages, read_pages};
+use crate::seal::{is_said_twice, say_twice};
+use crate::shorten::{ENDS_EARLY, damaged, drop_tail, prove, read_page, shorten};
 
 #[cfg(test)]
 mod tests;
@@ -118,6 +120,8 @@ pub struct Survey {
     floor: u64,
     ended: Ended,
     pub(crate) last: Last,
+    /// Both slots of the last page say where it ends.
+    said_twice: bool,
 }
 
 impl Survey {
@@ -136,6 +140,7 @@ impl Survey {
         let mut walk = Walk::new(last_valid.map(|(number, mark)| (number, u64::from(mark.slot.floor))));
         let floor = walk.page;
         let mut last = Last::default();
+        let mut said_twice = true;
         let end = last_valid.map_or(0, |(number, _)| number + 1);
         let mut chunks = Chunks { blob: &blob, geometry, next: floor, end };
         while let (None, Some((first, chunk))) = (walk.ended, chunks.next().await?) {
@@ -146,6 +151,7 @@ impl Survey {
                     (Some(_), Some(judge)) => judge(geometry.page_start(number), prefix(&chunk, bytes, data)).await?,
                     (mark, _) => mark.is_some(),
                 };
+                said_twice = is_said_twice(geometry, binding, number, bytes);
                 walk.see(match mark.filter(|_| counts) {
                     None => Fact::Invalid,
                     Some(mark) if mark.len() == geometry.data_bytes() => Fact::Full,
@@ -160,7 +166,7 @@ impl Survey {
             }
         }
         let ended = walk.ended.unwrap_or(Ended::Whole);
-        Ok(Self { geometry, binding, len: walk.len(geometry), floor, ended, last, blob })
+        Ok(Self { geometry, binding, len: walk.len(geometry), floor, ended, last, said_twice, blob })
     }
 
     /// Length of the stream in bytes.
@@ -213,6 +219,34 @@ impl Survey {
         Ok(self)
     }
 
+    /// Reads `len` bytes of what was found, each page verified.
+    ///
+    /// Cancel safety: safe.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] past the end; damage to a page, also one below the floor; what reading the blob answers.
+    pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, Error> {
+        if offset.checked_add(len as u64).is_none_or(|end| end > self.len) {
+            let blob = self.blob.id().clone();
+            return Err(Error::OutOfBounds { blob, offset, len: len as u64, stream_len: self.len });
+        }
+        let mut bytes = Vec::new();
+        while bytes.len() < len {
+            let place = self.geometry.place(offset + bytes.len() as u64);
+            let take = (self.geometry.data_bytes() - place.offset).min(len - bytes.len());
+            let in_last = place.page == self.geometry.full_pages(self.len) && !self.last.data.is_empty();
+            let page = match in_last {
+                true => self.last.clone(),
+                false => read_page(&self.blob, self.geometry, self.binding, place.page).await?,
+            };
+            let Some(part) = page.data.get(place.offset..place.offset + take) else {
+                return Err(damaged(&self.blob, self.geometry, place.page, ENDS_EARLY).into());
+            };
+            bytes.extend_from_slice(part);
+        }
+        Ok(bytes.into())
+    }
+
     /// The blob.
     pub fn blob(&self) -> &Arc<dyn Blob> {
         &self.blob
@@ -226,7 +260,27 @@ impl Survey {
     /// Whether this is what a close in order leaves: a sound header, whole pages, nothing behind them. After such a
     /// close anything else is damage.
     pub fn is_clean(&self) -> bool {
-        self.ended == Ended::Whole && self.left_over() == 0 && self.blob.header_state() == HeaderState::Sound
+        let to_the_end = self.blob.len() == self.geometry.blob_len(self.len);
+        self.ended == Ended::Whole && to_the_end && self.blob.header_state() == HeaderState::Sound
+    }
+
+    /// Whether this is what [`Paged::seal`](crate::Paged::seal) leaves: as [`is_clean`](Self::is_clean), and both slots of
+    /// the last page say where the stream ends. After a close that seals anything else is damage: the file was cut, or one
+    /// of the slots has rotted.
+    pub fn is_sealed(&self) -> bool {
+        self.is_clean() && self.said_twice
+    }
+
+    /// Seals what was carried out, see [`Paged::seal`](crate::Paged::seal).
+    ///
+    /// Cancel safety: dropped, the end is said once or twice.
+    ///
+    /// # Errors
+    /// Whatever reading, writing and syncing answer; the stream must not be used then.
+    pub async fn seal(mut self) -> Result<Self, Error> {
+        say_twice(&self.blob, self.geometry, self.binding, self.len).await?;
+        self.said_twice = true;
+        Ok(self)
     }
 
     /// Makes what was found durable, cut to its first `keep` bytes: whatever is above the floor is written again with the
@@ -255,6 +309,7 @@ impl Survey {
         }
         self.floor = self.geometry.full_pages(self.len);
         self.ended = Ended::Whole;
+        self.said_twice = false;
         Ok(self)
     }
 
@@ -284,7 +339,7 @@ async fn last_valid(
     judge: Option<Judge<'_>>,
 ) -> Result<Option<(u64, Mark)>, Error> {
     let per_chunk = (CHUNK_BYTES / geometry.page_bytes()).max(1) as u64;
-    let mut end = blob.len() / geometry.page_bytes() as u64;
+    let mut end = physical_pages(blob, geometry);
     while end > 0 {
         let first = end.saturating_sub(per_chunk);
         let mut chunks = Chunks { blob, geometry, next: first, end };
@@ -328,6 +383,6 @@ impl Chunks<'_> {
         if count == 0 {
             return Ok(None);
         }
-        Ok(Some((first, self.blob.read_at(self.geometry.blob_offset(first), count * page_bytes).await?)))
+        Ok(Some((first, read_pages(self.blob, self.geometry, first, count).await?)))
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::Error;
+use crate::physical::read_pages;
 use crate::writer::{Paged, Settled, TOO_SHORT, mismatch, verified};
 
 #[cfg(test)]
@@ -107,11 +108,7 @@ impl Replay {
         }
         // All of it lies in full pages, also when the end is inside of one that was not full when this was made.
         let count = usize::try_from(geometry.pages(split).saturating_sub(place.page)).unwrap_or(0);
-        let (offset, bytes) = (geometry.blob_offset(place.page), count * geometry.page_bytes());
-        let chunk = match paged.blob().try_read_at(offset, bytes) {
-            Some(read) => read?,
-            None => paged.blob().read_at(offset, bytes).await?,
-        };
+        let chunk = read_pages(paged.blob(), geometry, place.page, count).await?;
         (self.chunk, self.page) = (chunk, place.page);
         Ok(None)
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  0. the last page that stays, if it is full, is told that all before it is durable: what proved it goes
-//!  1. floors of what goes are lowered   sync     a page that survives proves none that a later step has destroyed
+//!  1. floors of what goes are lowered   sync     a page that survives proves none that a later step has destroyed;
+//!     in one slot, then in the other    sync     by whichever of its slots it survives
 //!  2. zeros over the pages that go      sync     a block that comes back holds no page that could verify (I4)
 //!  3. the blob is truncated             sync
 //!  4. the last page's slot is shortened sync     beside the durable one, so a torn write leaves the old length
@@ -19,9 +20,10 @@ use bytes::Bytes;
 use crate::flush::Last;
 use crate::geometry::Geometry;
 use crate::page::{self, Mark};
+use crate::physical::{CHUNK_BYTES, physical_pages, read_pages};
 
-/// How much is written or read at a time.
-pub(crate) const CHUNK_BYTES: usize = 1 << 20;
+#[cfg(test)]
+mod tests;
 
 /// Cuts the stream to its first `keep` bytes, all of which are durable. `known` is the page that is the last one then,
 /// when the caller has it; a write that failed may have left another slot beside its durable one.
@@ -76,7 +78,7 @@ pub(crate) async fn prove(
 ) -> Result<Option<Last>, Error> {
     let Some(number) = geometry.pages(len).checked_sub(1) else { return Ok(None) };
     let floor = floor.min(number);
-    let bytes = blob.read_at(geometry.blob_offset(number), geometry.page_bytes()).await?;
+    let bytes = read_pages(blob, geometry, number, 1).await?;
     let Some(mark) = page::verify(geometry, binding, number, &bytes) else { return Ok(None) };
     let whole = geometry.page_start(number) + mark.len() as u64 == len;
     if !whole || u64::from(mark.slot.floor) >= floor {
@@ -89,7 +91,7 @@ pub(crate) async fn prove(
 }
 
 /// Writes the slots of a page, durably: that of `last`, and beside it the one that is durable.
-async fn write_slots(
+pub(crate) async fn write_slots(
     blob: &Arc<dyn Blob>,
     geometry: Geometry,
     number: u64,
@@ -102,21 +104,34 @@ async fn write_slots(
 }
 
 /// Rewrites the slots of the pages behind `keep` so that none of them proves more than what is kept, durably. Their data
-/// stays as it is, and so does the slot that counted before, so any part of this may survive.
+/// stays as it is, and so does the slot that counted before, so any part of this may survive. Of the zeros that come next
+/// any part may survive too, and leave a page with either slot: so the one that counted before is then lowered as well.
 async fn lower_floors(blob: &Arc<dyn Blob>, geometry: Geometry, binding: Binding, keep: u64) -> Result<(), Error> {
+    for _both in 0..2 {
+        if !lower_one_slot(blob, geometry, binding, keep).await? {
+            return Ok(());
+        }
+        blob.sync().await?;
+    }
+    Ok(())
+}
+
+/// One round of it, not synced: of each page with a slot that proves too much one slot is written, the one that does not
+/// count. Whether there was any.
+async fn lower_one_slot(blob: &Arc<dyn Blob>, geometry: Geometry, binding: Binding, keep: u64) -> Result<bool, Error> {
     let floor = geometry.full_pages(keep);
     let page_bytes = geometry.page_bytes();
-    let (mut first, end) = (geometry.pages(keep), blob.len() / page_bytes as u64);
+    let (mut first, end) = (geometry.pages(keep), physical_pages(blob, geometry));
     let mut lowered = false;
     while first < end {
         let count = (end - first).min((CHUNK_BYTES / page_bytes).max(1) as u64);
-        let bytes = usize::try_from(count).unwrap_or(0) * page_bytes;
-        let chunk = blob.read_at(geometry.blob_offset(first), bytes).await?;
+        let chunk = read_pages(blob, geometry, first, usize::try_from(count).unwrap_or(0)).await?;
         let mut pages: Vec<u8> = chunk.into();
         let mut changed = false;
         for (number, page) in (first..).zip(pages.chunks_exact_mut(page_bytes)) {
-            let Some(mark) = page::verify(geometry, binding, number, page) else { continue };
-            if u64::from(mark.slot.floor) <= floor {
+            let (Some(mark), older) = page::marks(geometry, binding, number, page) else { continue };
+            let too_high = |mark: &Mark| u64::from(mark.slot.floor) > floor;
+            if !too_high(&mark) && !older.is_some_and(|older| too_high(&older)) {
                 continue;
             }
             let data = page.get(..mark.len()).unwrap_or_default();
@@ -132,7 +147,7 @@ async fn lower_floors(blob: &Arc<dyn Blob>, geometry: Geometry, binding: Binding
         }
         first += count;
     }
-    if lowered { blob.sync().await } else { Ok(()) }
+    Ok(lowered)
 }
 
 /// Zeros over everything from `keep` on, durably; then the blob is truncated there, durably.
@@ -161,7 +176,7 @@ pub(crate) async fn read_page(
     binding: Binding,
     number: u64,
 ) -> Result<Last, Error> {
-    let bytes = blob.read_at(geometry.blob_offset(number), geometry.page_bytes()).await?;
+    let bytes = read_pages(blob, geometry, number, 1).await?;
     let mark = page::verify(geometry, binding, number, &bytes)
         .ok_or_else(|| damaged(blob, geometry, number, "no slot that matches"))?;
     Ok(Last { data: bytes.get(..mark.len()).unwrap_or_default().to_vec(), mark: Some(mark) })

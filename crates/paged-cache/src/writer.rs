@@ -16,8 +16,10 @@ use crate::error::Error;
 use crate::flush::Pages;
 use crate::geometry::Geometry;
 use crate::page;
+use crate::physical::read_pages;
 use crate::recover::Survey;
 use crate::replay::Replay;
+use crate::seal::say_twice;
 use crate::shorten::shorten;
 
 #[cfg(test)]
@@ -132,6 +134,31 @@ impl Paged {
     /// As [`Log::sync`].
     pub async fn sync_through(&self, limit: u64) -> Result<(), Error> {
         Ok(self.0.log.sync_through(limit).await?)
+    }
+
+    /// Makes everything durable, and writes where the stream ends a second time, so that damage to either place shows: as a
+    /// close in order leaves it, see [`Survey::is_sealed`]. It tries again for as long as something is appended in between.
+    ///
+    /// Cancel safety: dropped, the end is said once or twice.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync).
+    pub async fn seal(&self) -> Result<(), Error> {
+        let (geometry, binding) = (self.0.geometry, self.0.binding);
+        loop {
+            self.sync().await?;
+            let steps = |blob: Arc<dyn Blob>, len: u64, _: &mut Pages| {
+                async move {
+                    // Full pages may have been written since, and not synced.
+                    blob.sync().await?;
+                    say_twice(&blob, geometry, binding, len).await
+                }
+                .boxed()
+            };
+            if self.0.log.alone(steps).await? {
+                return Ok(());
+            }
+        }
     }
 
     /// Waits until the first `target` bytes are durable, without starting a sync.
@@ -319,11 +346,7 @@ impl Paged {
         let fetch = || -> BoxFuture<'static, Result<Bytes, Error>> {
             let blob = Arc::clone(blob);
             async move {
-                let (offset, len) = (geometry.blob_offset(number), geometry.page_bytes());
-                let bytes = match blob.try_read_at(offset, len) {
-                    Some(read) => read?,
-                    None => blob.read_at(offset, len).await?,
-                };
+                let bytes = read_pages(&blob, geometry, number, 1).await?;
                 verified(&blob, geometry, binding, number, &bytes)
             }
             .boxed()

@@ -139,7 +139,7 @@ fn named_tests(line: &str) -> Vec<&str> {
     quoted.filter_map(|path| path.rsplit_once("::")).map(|(_, name)| name).filter(|name| !name.is_empty()).collect()
 }
 
-fn functions(source: &str) -> Vec<String> {
+pub(super) fn functions(source: &str) -> Vec<String> {
     let mut words = source.split(|char: char| !char.is_alphanumeric() && char != '_').filter(|word| !word.is_empty());
     let mut found = Vec::new();
     while let Some(word) = words.next() {

@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn a_buffer_comes_back_when_the_last_clone_is_dropped() {
     let pool = BufferPool::new(1 << 20);
-    let mut buffer = pool.take(700);
+    let mut buffer = pool.take(700).unwrap();
     assert_eq!(buffer.len(), 700);
     buffer.fill(7);
     let place = buffer.as_ptr();
@@ -15,16 +15,16 @@ fn a_buffer_comes_back_when_the_last_clone_is_dropped() {
     assert_eq!(&part[..], &[7; 10]);
     drop(part);
     assert_eq!(pool.kept_bytes(), 1024);
-    assert_eq!(pool.take(1024).as_ptr(), place, "the same buffer again");
+    assert_eq!(pool.take(1024).unwrap().as_ptr(), place, "the same buffer again");
 }
 
 #[test]
 fn no_more_is_kept_than_asked_for() {
     let pool = BufferPool::new(2048);
-    let buffers: Vec<_> = (0..5).map(|_| pool.take(1000)).collect();
+    let buffers: Vec<_> = (0..5).map(|_| pool.take(1000).unwrap()).collect();
     drop(buffers);
     assert_eq!(pool.kept_bytes(), 2048);
-    let large = pool.take(SMALLEST_BYTES << CLASSES);
+    let large = pool.take(SMALLEST_BYTES << CLASSES).unwrap();
     drop(large);
     assert_eq!(pool.kept_bytes(), 2048);
 }
@@ -38,5 +38,16 @@ fn every_length_gets_a_class_that_holds_it() {
     }
     assert_eq!(class_of((4 << 20) + 1), None);
     assert_eq!(class_of(usize::MAX), None);
-    assert_eq!(BufferPool::new(0).take((4 << 20) + 1).len(), (4 << 20) + 1);
+    assert_eq!(BufferPool::new(0).take((4 << 20) + 1).unwrap().len(), (4 << 20) + 1);
+}
+
+/// A sparse file is longer than memory, and somebody reads all of it at once: he is told, and the process goes on.
+#[test]
+fn more_than_there_can_be_is_an_error() {
+    let pool = BufferPool::new(1 << 20);
+    // More than 47 bits of address space, and more than a `Vec` can hold.
+    for len in [1 << 50, isize::MAX as usize, usize::MAX] {
+        assert_eq!(pool.take(len).map(|buffer| buffer.len()).ok(), None, "{len}");
+    }
+    assert_eq!(pool.take(5).unwrap().len(), 5);
 }

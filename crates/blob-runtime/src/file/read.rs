@@ -28,7 +28,8 @@ impl Inner {
             return Ok(Bytes::new());
         }
         let file = self.file(root)?;
-        let mut buffer = root.buffers.take(len);
+        let buffer = root.buffers.take(len).map_err(|_| io::ErrorKind::OutOfMemory.into());
+        let mut buffer = buffer.map_err(|source| self.io_error(Operation::Read, Some(offset), source))?;
         let read = root
             .sys
             .read(&file, &mut buffer, HEADER.saturating_add(offset), || self.path(&root.sys))
@@ -64,7 +65,8 @@ impl Inner {
         }
         let file = self.file_at_once();
         let file = file.as_ref()?;
-        let mut buffer = root.buffers.take(len);
+        // For want of memory the slow way answers.
+        let mut buffer = root.buffers.take(len).ok()?;
         match root.sys.read_cached(file, &mut buffer, HEADER.saturating_add(offset), || self.path(&root.sys)) {
             Ok(all) => all.map(|()| buffer.freeze()),
             Err(_) => {

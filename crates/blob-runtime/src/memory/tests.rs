@@ -35,3 +35,21 @@ fn a_write_of_nothing_past_the_end_leaves_the_length() {
     assert_eq!(blob.len(), 3);
     assert_eq!(block_on(blob.read_at(0, 3)).unwrap(), "abc");
 }
+
+/// A length that a blob can have, and that no memory holds, comes out of a damaged header: an error, and nothing changed.
+#[test]
+fn a_length_beyond_all_memory_is_an_error() {
+    let storage = MemoryStorage::new();
+    let blob = block_on(storage.open("p", b"a", &format())).unwrap();
+    block_on(blob.write_at(0, vec![Bytes::from_static(b"abc")])).unwrap();
+    for len in [1 << 50, crate::MAX_BLOB_BYTES - 1] {
+        let results = [block_on(blob.resize(len)), block_on(blob.write_at(len, vec![Bytes::from_static(b"x")]))];
+        for (result, wanted) in results.into_iter().zip([Operation::Resize, Operation::Write]) {
+            let Err(Error::Io { operation, source, .. }) = result else { panic!("{len}: {result:?}") };
+            assert_eq!((operation, source.kind()), (wanted, io::ErrorKind::OutOfMemory), "{len}");
+        }
+    }
+    assert_eq!((blob.len(), block_on(blob.read_at(0, 3)).unwrap()), (3, Bytes::from_static(b"abc")));
+    block_on(blob.resize(2)).unwrap();
+    assert_eq!(blob.len(), 2);
+}

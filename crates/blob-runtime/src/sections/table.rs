@@ -103,8 +103,8 @@ impl<T: Send + Sync + 'static> Table<T> {
         rows.iter().filter_map(|row| Some((row.section, row.entry.open.load_full()?))).collect()
     }
 
-    /// What is kept for a section; `init` makes it when the section is not open. Of many that ask at once one makes it,
-    /// the others wait. `None` when the section does not exist and `create` is not set.
+    /// What is kept for a section; `init` makes it when the section is not open, and is told whether it did not exist. Of
+    /// many that ask at once one makes it, the others wait. `None` when the section does not exist and `create` is not set.
     ///
     /// Cancel safety: dropped, the next one to ask makes it.
     ///
@@ -112,7 +112,7 @@ impl<T: Send + Sync + 'static> Table<T> {
     /// Those of `init`; a section that was not there before is not there then either.
     pub async fn get_or_init<E, F, Fut>(&self, section: u64, create: bool, init: F) -> Result<Option<Arc<T>>, E>
     where
-        F: Fn() -> Fut,
+        F: Fn(bool) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         loop {
@@ -135,7 +135,7 @@ impl<T: Send + Sync + 'static> Table<T> {
                 undo.armed = false;
                 return Ok(Some(open));
             }
-            let made = Arc::new(init().await?);
+            let made = Arc::new(init(added).await?);
             undo.armed = false;
             let _change = lock(&self.change);
             if self.holds(section, &entry) {

@@ -68,7 +68,7 @@ fn a_section_is_opened_once() {
     table.know(&[1]);
     let runs = AtomicUsize::new(0);
     let gate = Mutex::new(Vec::new());
-    let slow = || async {
+    let slow = |_added| async {
         runs.fetch_add(1, Ordering::Relaxed);
         let (open, wait) = futures::channel::oneshot::channel::<Result<u32, &'static str>>();
         gate.lock().unwrap().push(open);
@@ -98,11 +98,12 @@ fn a_section_is_opened_once() {
 #[test]
 fn a_failed_creation_leaves_nothing_behind() {
     let table: Table<u32> = Table::new();
-    let fail = || async { Err::<u32, _>("disk") };
+    let fail = |_added| async { Err::<u32, _>("disk") };
     assert_eq!(block_on(table.get_or_init(1, true, fail)), Err("disk"));
     assert!(table.is_empty());
     {
-        let mut dropped = table.get_or_init(1, true, futures::future::pending::<Result<u32, &str>>).boxed_local();
+        let mut dropped =
+            table.get_or_init(1, true, |_added| futures::future::pending::<Result<u32, &str>>()).boxed_local();
         assert!((&mut dropped).now_or_never().is_none());
         assert!(table.contains(1));
     }
@@ -121,7 +122,7 @@ fn a_section_removed_meanwhile_is_looked_up_anew() {
     let (open, wait) = entered;
     let wait = Mutex::new(Some(wait));
     let mut first = table
-        .get_or_init(1, false, || {
+        .get_or_init(1, false, |_added| {
             let wait = wait.lock().unwrap().take();
             async {
                 wait.unwrap().await.unwrap();
@@ -129,7 +130,7 @@ fn a_section_removed_meanwhile_is_looked_up_anew() {
             }
         })
         .boxed_local();
-    let mut second = table.get_or_init(1, false, || async { Ok::<_, ()>(2) }).boxed_local();
+    let mut second = table.get_or_init(1, false, |_added| async { Ok::<_, ()>(2) }).boxed_local();
     assert!((&mut first).now_or_never().is_none());
     assert!((&mut second).now_or_never().is_none());
     table.forget(1);
@@ -150,8 +151,9 @@ fn the_table_agrees_with_a_map() {
             let old = if seed % 3 == 0 { rng.u64(0..=step) } else { section };
             match rng.u32(0..10) {
                 0..6 => {
-                    let made =
-                        block_on(table.get_or_init(section, true, || async { Ok::<_, ()>(step) })).unwrap().unwrap();
+                    let made = block_on(table.get_or_init(section, true, |_added| async { Ok::<_, ()>(step) }))
+                        .unwrap()
+                        .unwrap();
                     assert_eq!(*made, *model.entry(section).or_insert(step));
                 }
                 6 => assert_eq!(table.forget(old).map(|kept| *kept), model.remove(&old)),
@@ -174,7 +176,7 @@ fn the_table_agrees_with_a_map() {
 #[test]
 fn a_listing_does_not_disturb_what_is_open() {
     let table: Table<u32> = Table::new();
-    block_on(table.get_or_init(500, true, || async { Ok::<_, ()>(1) })).unwrap();
+    block_on(table.get_or_init(500, true, |_added| async { Ok::<_, ()>(1) })).unwrap();
     let listed: Vec<u64> = (0..1000).rev().chain([3, 3]).collect();
     table.know(&listed);
     assert_eq!(table.sections(), (0..1000).collect::<Vec<_>>());
@@ -209,7 +211,7 @@ fn a_section_removed_while_it_is_made_is_made_again() {
     let table: Table<usize> = Table::new();
     let runs = AtomicUsize::new(0);
     let gates = Mutex::new(Vec::new());
-    let init = || {
+    let init = |_added| {
         let (open, wait) = futures::channel::oneshot::channel::<()>();
         gates.lock().unwrap().push(open);
         let run = runs.fetch_add(1, Ordering::Relaxed);

@@ -70,6 +70,9 @@ impl<D: Driver> Core<D> {
                 let clean = manifest.update(|state| state.condition = Condition::Clean);
                 result = clean.await.map_err(D::Error::from);
             }
+        } else if let Some(poison) = manifest.poison_cause() {
+            // Nothing was written to any section; but what the manifest says now only the next open can tell.
+            result = Err(poison.into());
         }
         self.let_go().await;
         result
@@ -83,6 +86,17 @@ impl<D: Driver> Core<D> {
         let unclean: Vec<u64> = lock(&self.unclean).keys().copied().collect();
         for section in unclean {
             result = result.and(self.recover_unclean(section).await);
+        }
+        if self.making.load(Ordering::Acquire) > 0 {
+            // A caller that was dropped while it made a section has left a file without a byte: after a close in order
+            // that would be damage.
+            let left: Vec<u64> = match driver.list().await {
+                Ok(found) => found.into_iter().filter(|section| !self.table.contains(*section)).collect(),
+                Err(error) => return result.and(Err(error)),
+            };
+            if !left.is_empty() {
+                result = result.and(driver.remove(&left).await);
+            }
         }
         let seals = stream::iter(self.table.open()).map(|(_, section)| async move {
             let hold = driver.hold(&section).await;
@@ -105,7 +119,8 @@ impl<D: Driver> Core<D> {
         sections.reverse();
         self.driver.remove(&sections).await?;
         manifest.retire().await;
-        open::destroy(&self.storage, &self.partition).await?;
+        open::destroy(&self.storage, &self.partition, &self.beside).await?;
+        self.driver.release();
         drop(lock(&self.claim).take());
         Ok(())
     }
@@ -124,6 +139,7 @@ impl<D: Driver> Core<D> {
         if let Some(manifest) = &self.manifest {
             manifest.retire().await;
         }
+        self.driver.release();
         drop(lock(&self.claim).take());
     }
 }

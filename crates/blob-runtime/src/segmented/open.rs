@@ -43,11 +43,13 @@ pub struct Options {
     pub on_damage: OnDamage,
     /// How many sections are looked at, recovered and sealed side by side.
     pub recovery_concurrency: usize,
+    /// Other partitions of the store, with files that are named as sections. They go with it, before it.
+    pub beside: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { read_only: false, on_damage: OnDamage::Refuse, recovery_concurrency: 16 }
+        Self { read_only: false, on_damage: OnDamage::Refuse, recovery_concurrency: 16, beside: Vec::new() }
     }
 }
 
@@ -89,7 +91,7 @@ impl<D: Driver> Segmented<D> {
                     opening.created = true;
                     break (StoreId(0), State { condition: Condition::Clean, ..State::default() }, None, 0);
                 }
-                Read::Destroyed => destroy(&storage, partition).await?,
+                Read::Destroyed => destroy(&storage, partition, &options.beside).await?,
             }
         };
         let driver = driver(store);
@@ -120,6 +122,7 @@ impl<D: Driver> Segmented<D> {
             read_only: options.read_only,
             on_damage: options.on_damage,
             recovery_concurrency: options.recovery_concurrency.max(1),
+            beside: options.beside.clone(),
             table: Table::new(),
             pruned_to: AtomicU64::new(state.pruned_to),
             manifest,
@@ -128,6 +131,7 @@ impl<D: Driver> Segmented<D> {
             dirty: AtomicBool::new(!opening.clean && !options.read_only),
             ready: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            making: AtomicU64::new(0),
             fault: OnceLock::new(),
             claim: Mutex::new(claim),
         };
@@ -206,24 +210,32 @@ async fn read_manifest(
     options: &Options,
     opening: &mut Opening,
 ) -> Result<Read, Error> {
-    let damaged = match manifest::find(storage, partition).await? {
+    let finding = match options.read_only {
+        true => manifest::look(storage, partition).await?,
+        false => manifest::find(storage, partition).await?,
+    };
+    let damaged = match finding {
         Finding::Found(found) => return settle(found, options, opening).await,
         Finding::Damaged(damaged) => Some(damaged),
         Finding::Missing => None,
     };
-    let names = storage.scan(partition).await?;
-    let section = names.into_iter().find(|name| name != manifest::NAME);
+    let mut section = None;
+    for partition in std::iter::once(partition).chain(options.beside.iter().map(String::as_str)) {
+        let names = storage.scan(partition).await?;
+        let found = names.into_iter().find(|name| name != manifest::NAME);
+        section = section.or(found.map(|name| (partition, name)));
+    }
     if options.read_only {
         return match (damaged, section) {
             (Some(damaged), _) => Err(damaged.error()),
-            (None, Some(name)) => Err(no_manifest(partition, &name)?),
+            (None, Some((beside, name))) => Err(no_manifest(partition, beside, &name)?),
             (None, None) => {
                 opening.created = true;
                 Ok(Read::There(StoreId(0), State { condition: Condition::Clean, ..State::default() }, None, 0))
             }
         };
     }
-    let Some(section) = section else {
+    let Some((beside, section)) = section else {
         let (store, state) = (StoreId(storage.random()?), State::default());
         let manifest = match damaged {
             Some(damaged) => damaged.replace(store, state.clone()).await?,
@@ -237,7 +249,7 @@ async fn read_manifest(
     if options.on_damage == OnDamage::Refuse {
         return Err(match damaged {
             Some(damaged) => damaged.error(),
-            None => no_manifest(partition, &section)?,
+            None => no_manifest(partition, beside, &section)?,
         });
     }
     let (store, oldest) = rebuild_facts(storage, partition).await?;
@@ -268,7 +280,10 @@ async fn settle(found: Found, options: &Options, opening: &mut Opening) -> Resul
 }
 
 /// Removes what a `destroy` has left: the sections first, the manifest last.
-pub(super) async fn destroy(storage: &Arc<dyn Storage>, partition: &str) -> Result<(), Error> {
+pub(super) async fn destroy(storage: &Arc<dyn Storage>, partition: &str, beside: &[String]) -> Result<(), Error> {
+    for partition in beside {
+        storage.remove_partition(partition).await?;
+    }
     let mut names = storage.scan(partition).await?;
     names.retain(|name| name != manifest::NAME);
     names.reverse();
@@ -299,9 +314,9 @@ async fn rebuild_facts(storage: &Arc<dyn Storage>, partition: &str) -> Result<(S
     Ok((store, oldest.unwrap_or(0)))
 }
 
-fn no_manifest(partition: &str, section: &[u8]) -> Result<Error, Error> {
+fn no_manifest(partition: &str, beside: &str, section: &[u8]) -> Result<Error, Error> {
     let blob = BlobId::new(&"".into(), partition, manifest::NAME)?;
-    let beside = BlobId::new(&"".into(), partition, section)?;
+    let beside = BlobId::new(&"".into(), beside, section)?;
     Ok(Error::Corrupt {
         blob,
         offset: 0,

@@ -1,4 +1,5 @@
 mod change;
+mod close;
 mod crash;
 mod damage;
 mod toy;

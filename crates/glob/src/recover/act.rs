@@ -81,7 +81,7 @@ pub async fn carry_out(
 }
 
 /// In words, for notes and reports.
-pub(crate) fn reason(plan: &Plan) -> String {
+pub fn reason(plan: &Plan) -> String {
     match (&plan.damage, plan.case) {
         (Some(damage), _) => {
             let (expected, found) = damage.describe();

@@ -175,7 +175,7 @@ pub fn plan(facts: &Facts) -> Plan {
 
 impl Damage {
     /// What should be there, and what is.
-    pub(crate) fn describe(&self) -> (String, String) {
+    pub fn describe(&self) -> (String, String) {
         let expected = format!("the frame of item {}, for bytes up to {} were durable", self.position, self.proven);
         let found = match self.fault {
             Some(fault) => fault.to_string(),

@@ -10,15 +10,15 @@ use crate::frame::{FrameHeader, OVERHEAD_BYTES};
 use crate::location::{Appended, Cursor, Location};
 
 /// Fills in the tag of a frame: number in the batch, position, location, and where the tag's bytes go. Runs under the
-/// section's lock, so it does nothing else.
-pub(crate) type TagFn<'a> = dyn FnMut(usize, u64, Location, &mut BytesMut) + Send + 'a;
+/// section's lock, so it does nothing else. What is appended is appended if the last tag of the batch has the right size.
+pub type TagFn<'a> = dyn FnMut(usize, u64, Location, &mut BytesMut) + Send + 'a;
 
 /// What came of an attempt to append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Put {
+pub enum Put {
     /// The first frame of what was appended.
     Done(Appended),
-    /// Appends are kept out for now.
+    /// Appends are kept out for now: somebody [holds](Section::hold) the section.
     Held,
     /// Both buffers are full.
     Busy,
@@ -46,7 +46,7 @@ impl Section {
             }
         };
         loop {
-            match self.put(std::slice::from_ref(value), &mut tag).await? {
+            match self.put(std::slice::from_ref(value), None, &mut tag).await? {
                 Put::Done(appended) => return Ok(appended),
                 Put::Held | Put::Busy => drop(self.gate.enter().await),
             }
@@ -66,7 +66,7 @@ impl Section {
             return Ok(Vec::new());
         }
         loop {
-            match self.put(values, &mut tag).await? {
+            match self.put(values, None, &mut tag).await? {
                 Put::Done(first) => return Ok(self.each(first, values)),
                 Put::Held | Put::Busy => drop(self.gate.enter().await),
             }
@@ -88,14 +88,14 @@ impl Section {
                 tag(position, location, buf);
             }
         };
-        match self.try_put(std::slice::from_ref(value), &mut tag)? {
+        match self.try_put(std::slice::from_ref(value), None, &mut tag)? {
             Put::Done(appended) => Ok(Some(appended)),
             Put::Held | Put::Busy => Ok(None),
         }
     }
 
-    /// All frames of a batch that begins with `first`.
-    pub(crate) fn each(&self, first: Appended, values: &[Packed<'_>]) -> Vec<Appended> {
+    /// All frames of a batch that was appended and begins with `first`.
+    pub fn each(&self, first: Appended, values: &[Packed<'_>]) -> Vec<Appended> {
         let mut next = Cursor { offset: first.location.offset, position: first.position };
         let mut all = Vec::with_capacity(values.len());
         for value in values {
@@ -108,15 +108,25 @@ impl Section {
         all
     }
 
-    /// Appends the values as one batch unless appends are kept out; waits while both buffers are full.
-    pub(crate) async fn put(&self, values: &[Packed<'_>], tag: &mut TagFn<'_>) -> Result<Put, Error> {
+    /// Appends the values as one batch unless appends are kept out, and waits while both buffers are full. For an owner
+    /// that keeps appends out himself and knows what to wait for. With `at` only if that is the next item's number.
+    ///
+    /// Cancel safety: dropped, it has appended nothing; it appends in its last poll.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); [`Error::NextPosition`], [`Error::Frozen`]: nothing was appended.
+    pub async fn put(&self, values: &[Packed<'_>], at: Option<u64>, tag: &mut TagFn<'_>) -> Result<Put, Error> {
         let room = self.check(values)?;
-        self.log.append(room, |offset, space| self.fill(offset, space, values, tag)).await?
+        self.log.append(room, |offset, space| self.fill(offset, space, values, at, tag)).await?
     }
 
-    pub(crate) fn try_put(&self, values: &[Packed<'_>], tag: &mut TagFn<'_>) -> Result<Put, Error> {
+    /// [`put`](Self::put) that does not wait.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn try_put(&self, values: &[Packed<'_>], at: Option<u64>, tag: &mut TagFn<'_>) -> Result<Put, Error> {
         let room = self.check(values)?;
-        match self.log.try_append(room, |offset, space| self.fill(offset, space, values, tag)) {
+        match self.log.try_append(room, |offset, space| self.fill(offset, space, values, at, tag)) {
             Ok(result) => result,
             Err(NotAppended::Busy(_)) => Ok(Put::Busy),
             Err(NotAppended::Failed(error)) => Err(error.into()),
@@ -144,6 +154,7 @@ impl Section {
         offset: u64,
         space: &mut Space<'_>,
         values: &[Packed<'_>],
+        expected: Option<u64>,
         tag: &mut TagFn<'_>,
     ) -> Result<Put, Error> {
         if let Some(reason) = self.progress.shut_reason() {
@@ -152,7 +163,13 @@ impl Section {
         if self.progress.held() {
             return Ok(Put::Held);
         }
+        if self.progress.frozen() {
+            return Err(Error::Frozen { section: self.number });
+        }
         let first = Cursor { offset, position: self.progress.items() };
+        if let Some(expected) = expected.filter(|expected| *expected != first.position) {
+            return Err(Error::NextPosition { section: self.number, expected, found: first.position });
+        }
         let mut tags = lock(&self.tags);
         let tag_bytes = usize::from(self.tag_bytes);
         // All tags first: one of the wrong size means that nothing is appended.

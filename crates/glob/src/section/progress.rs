@@ -25,6 +25,7 @@ pub(crate) struct Progress {
     cuts: AtomicU64,
     sealed: AtomicBool,
     held: AtomicBool,
+    frozen: AtomicBool,
     is_shut: AtomicBool,
     /// How far apart the marks are, in items.
     stride: AtomicU64,
@@ -56,6 +57,7 @@ impl Progress {
             cuts: AtomicU64::new(0),
             sealed: AtomicBool::new(from.sealed),
             held: AtomicBool::new(false),
+            frozen: AtomicBool::new(false),
             is_shut: AtomicBool::new(false),
             stride: AtomicU64::new(FIRST_STRIDE),
             rest: Mutex::default(),
@@ -88,6 +90,14 @@ impl Progress {
 
     pub(super) fn set_held(&self, held: bool) {
         self.held.store(held, Ordering::Release);
+    }
+
+    pub(super) fn frozen(&self) -> bool {
+        self.frozen.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_frozen(&self, frozen: bool) {
+        self.frozen.store(frozen, Ordering::Release);
     }
 
     pub(super) fn shut(&self, reason: Error) {

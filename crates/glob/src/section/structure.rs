@@ -37,33 +37,42 @@ impl Hold {
 
 impl Section {
     /// Makes everything durable and puts a seal behind it, which proves that; cuts off the zeros written ahead. Nothing
-    /// when a seal is last already. What is appended meanwhile may come behind the seal.
+    /// when a seal is last already. It tries again for as long as something is appended in between.
     ///
     /// Cancel safety: dropped, the seal is there or not, and whatever has begun runs to its end.
     ///
     /// # Errors
     /// As [`sync`](Self::sync).
     pub async fn seal(&self) -> Result<(), Error> {
-        self.writable()?;
-        loop {
-            self.log.sync().await?;
-            if self.progress.sealed() {
-                return Ok(());
-            }
-            // Only zeros lie behind the last frame, so this needs no sync of its own: with or without it the seal is the
-            // end.
-            let trim = |blob: Arc<dyn Blob>, len: u64, layout: &mut Ahead| {
-                layout.trim(len);
-                async move { if blob.len() > len { blob.resize(len).await } else { Ok(()) } }.boxed()
-            };
-            if self.log.alone(trim).await? && self.put_seal().await? {
-                return Ok(self.log.sync().await?);
-            }
-        }
+        while !self.try_seal().await? {}
+        Ok(())
     }
 
-    /// [`Hold::cut`]; somebody keeps appends out.
-    pub(crate) async fn cut_held(&self, to: Cursor) -> Result<(), Error> {
+    /// [`seal`](Self::seal) that gives up, with false, when something is appended in between.
+    ///
+    /// Cancel safety and errors: as [`seal`](Self::seal).
+    pub async fn try_seal(&self) -> Result<bool, Error> {
+        self.writable()?;
+        self.log.sync().await?;
+        if self.progress.sealed() {
+            return Ok(true);
+        }
+        // Only zeros lie behind the last frame, so this needs no sync of its own: with or without it the seal is the end.
+        let trim = |blob: Arc<dyn Blob>, len: u64, layout: &mut Ahead| {
+            layout.trim(len);
+            async move { if blob.len() > len { blob.resize(len).await } else { Ok(()) } }.boxed()
+        };
+        if !self.log.alone(trim).await? || !self.put_seal().await? {
+            return Ok(false);
+        }
+        self.log.sync().await?;
+        Ok(true)
+    }
+
+    /// [`Hold::cut`], for an owner whose hold is elsewhere.
+    ///
+    /// Cancel safety and errors: as [`Hold::cut`].
+    pub async fn cut_held(&self, to: Cursor) -> Result<(), Error> {
         self.writable()?;
         self.log.sync_through(to.offset).await?;
         // A cut whose caller was dropped may still be under way; it has a place of its own.

@@ -11,6 +11,7 @@ mod api;
 mod crash;
 mod damage;
 mod faults;
+mod files;
 mod hostile;
 mod model;
 mod properties;

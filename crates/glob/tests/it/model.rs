@@ -75,6 +75,14 @@ impl Model {
         self.sections.values_mut().for_each(|section| section.acked = section.items.len());
     }
 
+    /// The same, with no more acknowledged than in the other.
+    pub(crate) fn acknowledged_as(mut self, other: &Self) -> Self {
+        for (section, own) in &mut self.sections {
+            own.acked = own.acked.min(other.sections.get(section).map_or(0, |other| other.acked));
+        }
+        self
+    }
+
     pub(crate) fn apply_pending(&mut self) {
         self.changes += u64::from(self.pending.is_some());
         match self.pending.take() {

@@ -51,12 +51,8 @@ fn seed(seed: u64) {
     });
 }
 
-/// `SEEDS` sets how many; `SEED` runs one.
+/// Which seeds: see [`sim::seeds`].
 #[test]
 fn nothing_acknowledged_is_lost() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    match number("SEED") {
-        Some(one) => seed(one),
-        None => (0..number("SEEDS").unwrap_or(600)).for_each(seed),
-    }
+    sim::seeds(600).unwrap().for_each(seed);
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use blob_runtime::append::Config;
-use blob_runtime::sim::{self, Crash, Cut, Sim};
-use blob_runtime::{Format, Kind, Storage, StoreId, Want};
+use blob_runtime::sim::{self, Crash, Cut, Fault, Sim};
+use blob_runtime::{Format, Kind, Operation, Storage, StoreId, Want};
 use paged_cache::{Error, PageCache, Paged, Survey};
 
 /// Bytes of a page of 64 that are the stream's.
@@ -108,4 +108,39 @@ async fn cut_short(sim: &Sim, state: State, keep: usize, step: u64) -> bool {
     let again = Survey::new(Arc::clone(found.blob()), None).await.unwrap();
     assert_eq!((again.len(), again.left_over()), (shown as u64, 0), "{case}");
     ended.is_some()
+}
+
+/// A cut has truncated the file, the sync of that fails, and the process is killed: the page cache shows the short file,
+/// the disk has the long one, and the next sync would say Ok and change nothing. What the open shows is durable (P9), the
+/// length too: the bytes behind it would come back with a power cut, in a stream that is closed in order by then.
+#[test]
+fn a_length_that_only_the_cache_knows_is_set_again() {
+    let mut longer_on_the_disk = 0;
+    for keep in [0, 8, DATA, 2 * DATA + 3] {
+        for failing in 1..10 {
+            sim::run(failing, async |sim| {
+                let case = format!("keep {keep}, sync {failing} fails");
+                let paged = open(&sim).await.unwrap();
+                State::EachPageSynced.make(&paged).await.unwrap();
+                let fault = Fault::eio(Operation::Sync).blob("p", b"stream").nth(failing).survivors(Cut::LoseAll);
+                sim.faults().inject(fault);
+                let failed = paged.cut(keep as u64).await.is_err();
+                sim.faults().clear();
+                sim.crash(Crash::Kill);
+                drop(paged);
+                let file =
+                    || [sim.disk().visible("p", b"stream").unwrap(), sim.disk().durable("p", b"stream").unwrap()];
+                let [visible, durable] = file();
+                assert!(failed || visible == durable, "{case}");
+                longer_on_the_disk += u32::from(visible.len() < durable.len());
+                let shown = open(&sim).await.unwrap().len();
+                let [visible, durable] = file();
+                assert_eq!(visible.len(), durable.len(), "{case}: what is shown is not what the disk has");
+                sim.crash(Crash::Power(Cut::LoseAll));
+                assert_eq!(file(), [visible.clone(), visible], "{case}");
+                assert_eq!(open(&sim).await.unwrap().len(), shown, "{case}");
+            });
+        }
+    }
+    assert!(longer_on_the_disk >= 4, "{longer_on_the_disk} of the cuts left a longer file on the disk");
 }

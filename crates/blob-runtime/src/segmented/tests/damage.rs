@@ -13,7 +13,7 @@ use crate::sim::{self, Crash, Cut, Sim};
 use crate::storage::Storage;
 
 /// Every file, as the process sees it.
-fn raw(sim: &Sim) -> BTreeMap<(String, Vec<u8>), Vec<u8>> {
+pub(super) fn raw(sim: &Sim) -> BTreeMap<(String, Vec<u8>), Vec<u8>> {
     let files = sim.disk().files().into_iter().filter(|file| file.visible);
     files
         .map(|file| {

@@ -74,6 +74,10 @@ impl Found {
 }
 
 impl Toy {
+    pub(super) fn new(storage: Arc<dyn Storage>, store: StoreId) -> Self {
+        Self { storage, store }
+    }
+
     async fn blob(&self, section: u64, create: bool) -> Result<Arc<dyn Blob>, Error> {
         let format = Format { create, ..Format::new(Kind::USER, Want::Exactly(self.store)) };
         self.storage.open(PARTITION, &section_name(section), &format).await
@@ -131,9 +135,9 @@ impl Driver for Toy {
         Ok(blob.sync().await?)
     }
 
-    fn attach(&self, _section: u64, found: Found) -> Section {
+    async fn attach(&self, _section: u64, found: Found) -> Result<Section, Fault> {
         let len = found.keep() as u64;
-        Section(Log::new(found.blob, Plain, Start { len, durable: len }, Config::default()))
+        Ok(Section(Log::new(found.blob, Plain, Start { len, durable: len }, Config::default())))
     }
 
     fn len(&self, section: &Section) -> u64 {
@@ -180,7 +184,7 @@ fn id(section: u64) -> BlobId {
 
 pub(super) async fn open_with(storage: Arc<dyn Storage>, options: Options) -> Result<(Store, Opening), Fault> {
     let beneath = Arc::clone(&storage);
-    Segmented::open(storage, PARTITION, &options, |store| Toy { storage: beneath, store }).await
+    Segmented::open(storage, PARTITION, &options, |store| Toy::new(beneath, store)).await
 }
 
 pub(super) async fn open(sim: &Sim) -> (Store, Opening) {

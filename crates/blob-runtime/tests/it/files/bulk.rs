@@ -151,6 +151,35 @@ fn the_whole_file_system_at_once() {
     }
 }
 
+/// A directory's sync has failed: its names are not known to be durable, and never will be by a later sync that says Ok. A
+/// `syncfs` makes none of its blobs durable; those of other directories it does.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_whole_file_system_does_not_cover_a_directory_whose_sync_has_failed() {
+    for (failing, target) in [("fsync p", "p"), ("fsync .", "the root")] {
+        for io in BOTH {
+            let (dir, root, watch) = watched();
+            if !has_trusted_syncfs(dir.path()) {
+                println!("skipped: the_whole_file_system_does_not_cover_a_directory_whose_sync_has_failed");
+                return;
+            }
+            let builder = FileStorage::builder(&root).io(io).hook(watch.hook());
+            let storage = builder.bulk_sync(BulkSync::FileSystem { threshold: 2 }).open().unwrap();
+            let blobs = made(&storage, 0..5);
+            watch.fail_next(failing, EIO);
+            assert_io(block_on(blobs[0].sync()), Operation::SyncDirectory, EIO);
+            watch.take();
+            for (blob, result) in blobs.iter().zip(block_on(storage.sync_many(&blobs))).skip(1) {
+                let Err(Error::Poisoned { source, .. }) = result else { panic!("{target}: {result:?}") };
+                assert_io::<()>(Err((*source).clone()), Operation::SyncDirectory, EIO);
+                let again = block_on(blob.write_at(0, bytes("x")));
+                assert!(matches!(again, Err(Error::Poisoned { .. })), "{target}: {again:?}");
+            }
+            assert_eq!([watch.count("syncfs"), watch.count("fsync")], [0, 0], "{target}");
+        }
+    }
+}
+
 /// Its failure is the failed sync of every blob it stood for, and of their directory: nobody knows whose bytes it was.
 #[cfg(target_os = "linux")]
 #[test]

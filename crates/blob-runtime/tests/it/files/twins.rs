@@ -131,6 +131,29 @@ fn read_only_and_removal() {
     assert_eq!(files_in(&root.join("p")), Vec::<PathBuf>::new());
 }
 
+/// Somebody who only reads has opened storage that may be written, and comes upon two files of one name: he sees the one
+/// that has something in it, and removes nothing. Whoever writes does.
+#[test]
+fn who_only_looks_leaves_the_remnant() {
+    for io in BOTH {
+        for (low, high) in [(Content::Zeros, Content::Valid), (Content::Valid, Content::Empty)] {
+            let (_dir, root, _) = watched();
+            drop(FileStorage::open(&root).unwrap());
+            std::fs::create_dir(root.join("p")).unwrap();
+            write(&root.join("p"), Salt(1), low);
+            write(&root.join("p"), Salt(2), high);
+            let storage = FileStorage::builder(&root).io(io).open().unwrap();
+            let before = snapshot(&root);
+            let looked = block_on(storage.open("p", b"a", &format().look_only())).unwrap();
+            assert_eq!(read_all(looked.as_ref()), "valid");
+            assert_eq!(snapshot(&root), before);
+            drop(looked);
+            assert_eq!(read_all(open(&storage, "a").as_ref()), "valid");
+            assert_eq!(files_in(&root.join("p")).len(), 1);
+        }
+    }
+}
+
 /// The remnant's removal cannot be made durable: the blob is not used over it.
 #[test]
 fn a_remnant_that_does_not_go() {

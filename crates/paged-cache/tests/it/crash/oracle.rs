@@ -37,9 +37,10 @@ impl Oracle {
         self.synced = self.synced.max(len.min(self.content.len()));
     }
 
-    /// A cut begins; it keeps the first `len` bytes.
+    /// A cut begins; it keeps the first `len` bytes. One that has failed or was cut short before may have left less, which
+    /// only the end of an open settles.
     pub(super) fn begin_cut(&mut self, len: usize) {
-        self.cutting = Some(len);
+        self.cutting = Some(self.cutting.map_or(len, |before| before.min(len)));
         self.epoch += 1;
     }
 

@@ -1,0 +1,227 @@
+//! Ends of a store that meet other work, or something half done.
+
+use futures::FutureExt;
+
+use super::damage::raw;
+use super::toy::{Change, PARTITION, Toy, filled, open, open_with, shown};
+use crate::error::{Error, Operation};
+use crate::manifest;
+use crate::segmented::{Fault, Options, Segmented};
+use crate::sim::{self, Crash, Fault as DiskFault};
+use crate::storage::Storage;
+
+fn read_only() -> Options {
+    Options { read_only: true, ..Options::default() }
+}
+
+/// The first append to a clean store is dropped while `dirty` is being made durable, and the store is closed. A close that
+/// looks at the manifest before that has ended takes the store for clean, and leaves it dirty behind.
+#[test]
+fn a_close_waits_for_a_change_of_the_manifest() {
+    for polls in 0..30 {
+        for seed in 0..4 {
+            sim::run(seed, async |sim| {
+                let store = filled(&sim).await;
+                let before = shown(&store).await.unwrap();
+                store.close().await.unwrap();
+                let (store, opening) = open(&sim).await;
+                assert!(opening.clean);
+                let mut dropped = Box::pin(store.writable(2));
+                for _ in 0..polls {
+                    if futures::poll!(&mut dropped).is_ready() {
+                        break;
+                    }
+                    sim.yield_now().await;
+                }
+                drop(dropped);
+                store.close().await.unwrap();
+                let (store, opening) = open(&sim).await;
+                assert!(opening.clean, "{polls} polls, seed {seed}: {opening:?}");
+                assert_eq!(shown(&store).await.unwrap(), before, "{polls} polls, seed {seed}");
+            });
+        }
+    }
+}
+
+/// `dirty` cannot be written: nobody changes anything of the store, but what its manifest says now is open. The close does
+/// not answer that all is in order, and the next open settles it.
+#[test]
+fn a_close_over_a_poisoned_manifest_tells() {
+    for operation in [Operation::Write, Operation::Sync] {
+        for (nth, seed) in [(1, 1), (1, 2), (2, 3)] {
+            sim::run(seed, async |sim| {
+                let store = filled(&sim).await;
+                let before = shown(&store).await.unwrap();
+                store.close().await.unwrap();
+                let (store, _) = open(&sim).await;
+                sim.faults().inject(DiskFault::eio(operation).blob(PARTITION, manifest::NAME).nth(nth));
+                let refused = store.writable(2).await.map(drop).unwrap_err();
+                assert!(matches!(refused, Fault::Storage(Error::Poisoned { .. })), "{refused:?}");
+                let told = store.close().await.unwrap_err();
+                assert!(matches!(told, Fault::Storage(Error::Poisoned { .. })), "{told:?}");
+                assert!(matches!(store.close().await, Ok(())), "closed it is");
+                assert_eq!(shown(&open(&sim).await.0).await.unwrap(), before);
+            });
+        }
+    }
+}
+
+/// Sections are being made, by several callers in line for the same one, while the store is destroyed; the first in line
+/// may lose interest. Whichever comes first, nothing is left behind: a section's file beside no manifest would be damage
+/// for the next open.
+#[test]
+fn a_destroy_leaves_nothing_of_sections_that_are_being_made() {
+    let (mut made, mut refused) = (0, 0);
+    for seed in 0..400 {
+        sim::run(seed, async |sim| {
+            let store = filled(&sim).await;
+            let mut rng = sim.rng();
+            let mut first = Box::pin(store.writable(9));
+            for _ in 0..rng.u8(0..12) {
+                if futures::poll!(&mut first).is_ready() {
+                    break;
+                }
+                sim.yield_now().await;
+            }
+            let makers = [9, 9, 10].map(|section| {
+                let (store, sim, wait) = (store.clone(), sim.clone(), rng.u8(0..6));
+                sim.clone().spawn(async move {
+                    for _ in 0..wait {
+                        sim.yield_now().await;
+                    }
+                    store.writable(section).await?.append(1).await?;
+                    Ok::<_, Fault>(())
+                })
+            });
+            let destroyed = {
+                let (store, sim, wait) = (store.clone(), sim.clone(), rng.u8(0..6));
+                sim.clone().spawn(async move {
+                    for _ in 0..wait {
+                        sim.yield_now().await;
+                    }
+                    store.destroy().await
+                })
+            };
+            sim.yield_now().await;
+            drop(first);
+            for maker in makers {
+                match maker.await.unwrap() {
+                    Ok(()) => made += 1,
+                    Err(Fault::Closed | Fault::Storage(Error::Closed | Error::Removed { .. })) => refused += 1,
+                    Err(other) => panic!("seed {seed}: {other:?}"),
+                }
+            }
+            destroyed.await.unwrap().unwrap();
+            assert_eq!(sim.storage().scan(PARTITION).await.unwrap(), [b""; 0], "seed {seed}");
+            let (store, opening) = open(&sim).await;
+            assert!(opening.created, "seed {seed}: {opening:?}");
+            assert_eq!(shown(&store).await.unwrap(), Default::default(), "seed {seed}");
+        });
+    }
+    assert!(made > 50 && refused > 50, "{made} were made, {refused} were refused");
+}
+
+/// The process is killed before every step of a destroy, and somebody looks without the right to write: the store is
+/// wholly there or wholly gone, as the next writer will find it, and looking changes no byte.
+#[test]
+fn a_reader_of_a_half_destroyed_store() {
+    let (mut there, mut gone) = (0, 0);
+    for step in 1.. {
+        let ended = sim::run(step, async |sim| {
+            let store = filled(&sim).await;
+            let before = shown(&store).await.unwrap();
+            sim.crash_at(step, Crash::Kill);
+            let ended = sim.life(async move { store.destroy().await }).await.is_some();
+            if sim.disarm() {
+                sim.crash(Crash::Kill);
+            }
+            let disk = raw(&sim);
+            // Also of a storage that may be written.
+            let (reader, opening) = open_with(sim.storage(), read_only()).await.unwrap();
+            let found = shown(&reader).await.unwrap();
+            assert_eq!(opening.resumed, None, "step {step}");
+            assert!(raw(&sim) == disk, "step {step}: a byte was changed");
+            if found == before {
+                there += 1;
+                assert!(!opening.created && !ended, "step {step}: {opening:?}");
+            } else {
+                gone += 1;
+                assert_eq!(found, Default::default(), "step {step}");
+                assert!(opening.created, "step {step}: {opening:?}");
+            }
+            let refused = reader.writable(2).await.map(drop).unwrap_err();
+            assert!(matches!(refused, Fault::ReadOnly), "step {step}: {refused:?}");
+            drop(reader);
+            assert_eq!(shown(&open(&sim).await.0).await.unwrap(), found, "step {step}: the writer");
+            ended
+        });
+        if ended {
+            break;
+        }
+    }
+    assert!(there > 0 && gone > 3, "{there} there, {gone} gone");
+}
+
+/// Somebody has looked at a store that was not closed in order, and is done: his close is Ok and changes no byte, and is
+/// the end of his handles only.
+#[test]
+fn a_reader_closes_an_unclean_store() {
+    sim::run(1, async |sim| {
+        let store = filled(&sim).await;
+        let before = shown(&store).await.unwrap();
+        let disk = raw(&sim);
+        let (reader, opening) = open_with(sim.storage().read_only(), read_only()).await.unwrap();
+        assert!(!opening.clean);
+        assert_eq!(shown(&reader).await.unwrap(), before);
+        reader.close().await.unwrap();
+        reader.clone().close().await.unwrap();
+        let closed = reader.existing(2).await.map(drop).unwrap_err();
+        assert!(matches!(closed, Fault::Closed), "{closed:?}");
+        assert!(raw(&sim) == disk, "a byte was changed");
+        Change::Prune.make(&store).await.unwrap();
+    });
+}
+
+/// A partition's name is as long as one can be, and that of its quarantine could not be made: told when the store is
+/// opened, with nothing made, not when something has to be saved.
+#[test]
+fn a_name_whose_quarantine_has_none() {
+    sim::run(1, async |sim| {
+        for (len, fits) in [(117, true), (118, false), (128, false)] {
+            let (storage, partition) = (sim.storage(), "p".repeat(len));
+            let beneath: std::sync::Arc<dyn Storage> = sim.storage();
+            let opened =
+                Segmented::open(storage, &partition, &Options::default(), |store| Toy::new(beneath, store)).await;
+            match opened {
+                Ok(_) => assert!(fits, "{len}"),
+                Err(Fault::Storage(Error::InvalidPartition { .. })) => {
+                    assert!(!fits, "{len}");
+                    assert_eq!(sim.storage().scan(&partition).await.unwrap(), [b""; 0]);
+                    assert!(sim.storage().claim(&partition).now_or_never().is_none_or(|claim| claim.is_ok()));
+                }
+                Err(other) => panic!("{len}: {other:?}"),
+            }
+        }
+    });
+}
+
+/// A creation was cut short and has left a second file of the manifest's name. A reader of a storage that may be written
+/// takes the one that verifies, and leaves the other; the next writer removes it.
+#[test]
+fn a_reader_leaves_the_remnant_of_a_manifest() {
+    sim::run(1, async |sim| {
+        let store = filled(&sim).await;
+        let before = shown(&store).await.unwrap();
+        store.close().await.unwrap();
+        let put = sim.disk().put(PARTITION, manifest::NAME, crate::name::Salt(1), Vec::new());
+        assert!(put);
+        let files = sim.disk().files().len();
+        let (reader, _) = open_with(sim.storage(), read_only()).await.unwrap();
+        assert_eq!(shown(&reader).await.unwrap(), before);
+        assert!(!reader.is_stale().await.unwrap());
+        assert_eq!(sim.disk().files().len(), files, "nothing was removed");
+        drop(reader);
+        assert_eq!(shown(&open(&sim).await.0).await.unwrap(), before);
+        assert_eq!(sim.disk().files().len(), files - 1);
+    });
+}

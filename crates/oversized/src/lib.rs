@@ -1,0 +1,74 @@
+//! A crash-safe, segmented journal of pairs: one small fixed-size record and one large value per entry, in numbered sections
+//! that can be pruned, rewound and replayed.
+//!
+//! ```text
+//!  append ──▶ value encoded, compressed, checksummed (no lock) ──▶ section's lock: position, location, record ──▶ memory
+//!  sync   ──▶ values: one write, one fdatasync, for all who ask at once                     ── acknowledged
+//!  (now and then) checkpoint ──▶ index: pages of records whose values are durable
+//!  get    ──▶ record: memory, or a cached page, decoded in place
+//!  read   ──▶ record ──▶ its frame: one read; position, record and checksum must match
+//!  replay ──▶ pages of the index in order; with values: frames in order, without the index
+//!  open   ──▶ manifest ──▶ clean: sections at first use
+//!                     └──▶ not clean: survey ──▶ plan (pure) ──▶ carry out, each step durable
+//!  prune, rewind, destroy ──▶ decided in the manifest, then done: atomic
+//! ```
+//!
+//! ```
+//! use std::sync::Arc;
+//! use blob_runtime::MemoryStorage;
+//! use futures::TryStreamExt;
+//! use oversized::{Config, Located, Oversized};
+//!
+//! // A height and a hash; the store adds where the value is.
+//! type Block = Located<(u64, [u8; 32])>;
+//!
+//! # futures::executor::block_on(async {
+//! let store = Oversized::<Block, Vec<u8>>::open(Arc::new(MemoryStorage::new()), Config::new("blocks")).await?;
+//! let block = vec![7; 100_000];
+//! let at = store.append(1, Located::new((42, [0xab; 32])), &block).await?;
+//! store.sync(1).await?;
+//!
+//! let record = store.get(1, at.position).await?;
+//! assert_eq!(record.data.0, 42);
+//! assert_eq!(store.value_of(1, &record).await?, block);
+//! let heights: Vec<u64> = store.replay(0, 0).map_ok(|entry| entry.record.data.0).try_collect().await?;
+//! assert_eq!(heights, [42]);
+//! store.close().await?;
+//! # Ok::<_, oversized::Error>(()) }).unwrap();
+//! ```
+//!
+//! # Reading order
+//!
+//! `commit` has the whole order of durable writes in one place, and `recover` what an open does after a crash.
+//! [`RawOversized`] keeps pairs of bytes; [`Oversized`] gives them types. What is promised, and why it holds, is in
+//! `docs/crash-safety.md`.
+
+mod bell;
+mod budget;
+mod commit;
+mod config;
+mod driver;
+mod error;
+mod index;
+mod journal;
+mod raw;
+mod record;
+mod recover;
+mod replay;
+mod report;
+mod section;
+mod tail;
+mod verify;
+
+pub use blob_runtime::segmented::OnDamage;
+pub use budget::BufferBudget;
+pub use config::Config;
+pub use error::Error;
+pub use glob::{Appended, Compression, Location};
+pub use journal::Oversized;
+pub use raw::{RawOversized, RecordFn};
+pub use record::{Entry, Locate, Located, Record, last_bytes};
+pub use replay::{RawReplay, RawReplayValues, Replay, ReplayValues, WithValue};
+pub use report::{IndexCase, RecoveryReport, SectionReport};
+pub use tail::{RawTail, Tail, Until};
+pub use verify::{Finding, Verify};

@@ -1,0 +1,134 @@
+//! Sections: which there are, and what takes them away. Each change is a job that lives in the store.
+
+use bytes::Bytes;
+
+use super::RawOversized;
+use crate::error::Error;
+
+impl RawOversized {
+    /// Removes all sections below `min`, section by section; none of them can be used again, also after a restart.
+    /// Whether any was there.
+    ///
+    /// Cancel safety: a prune that has begun runs to its end, at the latest with the next change.
+    ///
+    /// # Errors
+    /// [`Error::Storage`], [`Error::Unfinished`]: the next open carries it on.
+    #[doc(alias = "purge")]
+    #[doc(alias = "watermark")]
+    pub async fn prune(&self, min: u64) -> Result<bool, Error> {
+        let pruned = self.store().prune(min).await;
+        self.bell().ring();
+        pruned
+    }
+
+    /// Cuts a section to its first `len` entries and removes all later sections, atomically and durably.
+    ///
+    /// Cancel safety: a rewind that has begun runs to its end, at the latest with the next change.
+    ///
+    /// # Errors
+    /// [`Error::SectionOutOfRange`] (a section that does not exist can only be rewound to 0), [`Error::ItemOutOfRange`],
+    /// [`Error::Pruned`]: nothing was changed. Behind its decision any failure lets nothing more be changed
+    /// ([`Error::Unfinished`]) until the next open carries it on.
+    #[doc(alias = "truncate")]
+    pub async fn rewind(&self, section: u64, len: u64) -> Result<(), Error> {
+        let rewound = self.store().rewind(section, len, true).await;
+        self.bell().ring();
+        rewound
+    }
+
+    /// Cuts a section to its first `len` entries, atomically and durably; the others stay.
+    ///
+    /// Cancel safety and errors: as [`rewind`](Self::rewind).
+    pub async fn rewind_section(&self, section: u64, len: u64) -> Result<(), Error> {
+        let rewound = self.store().rewind(section, len, false).await;
+        self.bell().ring();
+        rewound
+    }
+
+    /// Removes a section, durably. Whether it was there.
+    ///
+    /// Cancel safety: a removal that has begun runs to its end, at the latest with the next change.
+    ///
+    /// # Errors
+    /// As [`prune`](Self::prune).
+    pub async fn remove_section(&self, section: u64) -> Result<bool, Error> {
+        let removed = self.store().remove_section(section).await;
+        self.bell().ring();
+        removed
+    }
+
+    /// The sections that exist, ascending.
+    #[doc(alias = "segments")]
+    pub fn sections(&self) -> Vec<u64> {
+        self.store().table().sections()
+    }
+
+    /// The oldest section.
+    pub fn oldest_section(&self) -> Option<u64> {
+        self.store().table().oldest()
+    }
+
+    /// The newest section.
+    pub fn newest_section(&self) -> Option<u64> {
+        self.store().table().newest()
+    }
+
+    /// The oldest section that may exist: everything below was pruned.
+    pub fn pruned_to(&self) -> u64 {
+        self.store().pruned_to()
+    }
+
+    /// Replaces the user's own bytes, at most 2,048 of them, atomically; durable when it returns.
+    ///
+    /// Cancel safety: a replacement that has begun runs to its end, at the latest with the next change of structure.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] (`TooLarge`): nothing was changed; [`Error::Closed`], [`Error::ReadOnly`],
+    /// [`Error::Unfinished`]. After any other failure the next open settles whether it holds.
+    pub async fn set_state(&self, state: Bytes) -> Result<(), Error> {
+        self.store().set_state(state).await
+    }
+
+    /// The user's own bytes, as they are durable.
+    pub fn state(&self) -> Bytes {
+        self.store().state()
+    }
+
+    /// Opens a section anew after a failed sync, as an open after an unclean stop would: what it shows then is durable.
+    /// Nothing when the section has not failed.
+    ///
+    /// Cancel safety: dropped, it may be called again.
+    ///
+    /// # Errors
+    /// [`Error::SectionOutOfRange`]; damage; [`Error::Storage`].
+    pub async fn reopen_section(&self, section: u64) -> Result<(), Error> {
+        let reopened = self.store().reopen_section(section).await;
+        self.bell().ring();
+        reopened
+    }
+
+    /// Makes everything durable, seals, and leaves a note that all is in order: the next open is instant. Afterwards
+    /// every clone answers [`Error::Closed`]. Again: nothing.
+    ///
+    /// Cancel safety: a close that has begun runs to its end with the next call.
+    ///
+    /// # Errors
+    /// The first failure; the store is closed all the same, and the next open recovers.
+    pub async fn close(&self) -> Result<(), Error> {
+        let closed = self.store().close().await;
+        self.bell().ring();
+        closed
+    }
+
+    /// Removes the store, atomically; what is in quarantine stays. Afterwards every clone answers [`Error::Closed`].
+    ///
+    /// Cancel safety: once begun it runs to its end with the next open.
+    ///
+    /// # Errors
+    /// [`Error::Storage`], [`Error::Unfinished`]: then the next open carries it on.
+    pub async fn destroy(&self) -> Result<(), Error> {
+        let destroyed = self.store().destroy().await;
+        self.bell().ring();
+        destroyed
+    }
+}

@@ -1,0 +1,15 @@
+//! The store as its users have it, one module a subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail where it stands, also in its helpers"
+)]
+
+mod api;
+mod commit;
+mod common;
+mod damaged;
+mod defects;
+mod sweep;

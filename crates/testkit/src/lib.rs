@@ -1,0 +1,18 @@
+//! What the tests of several crates share. Not published, and no library depends on it.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`protocol`] | the durability protocol of the pair of index and values, as an executable model |
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use testkit::protocol::{Bounds, Op, Rules, check};
+//!
+//! // Every crash, at every step, of one append that is synced; and of the recovery behind it.
+//! let bounds = Bounds::script([Op::Append(0), Op::Sync(0)]).crashes(2);
+//! let outcome = check(bounds, Rules::all(), 1, Duration::from_secs(60));
+//! assert!(outcome.holds(), "{outcome}");
+//! ```
+
+pub mod protocol;
