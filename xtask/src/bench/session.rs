@@ -11,7 +11,7 @@ use super::statistics::Summary;
 use super::suites::Estimate;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// All measurements.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

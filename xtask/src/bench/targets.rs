@@ -12,6 +12,8 @@ mod tests;
 pub(super) const POOL: &str = "oversized";
 /// Our store with blocking calls on the calling thread.
 pub(super) const INLINE: &str = "oversized-inline";
+/// Our store as it is by default, with a thread for each of many writers.
+pub(super) const THREADS: &str = "oversized-threads";
 /// The reference.
 pub(super) const REFERENCE: &str = "cw4";
 /// Its newer version, which no row may be behind of by more than a tie.

@@ -1,12 +1,14 @@
 //! What a report says: a session as blocks and plots.
 
+use std::collections::BTreeMap;
+
 use workloads::catalog::{ROWS, Row, Scale};
 use workloads::growth;
 use workloads::outcome::Latencies;
 use workloads::program::Introduction;
 
 use super::document::Block;
-use super::number::{figure, time};
+use super::number::{self, figure, time};
 use super::plots::{self, Bar, Line};
 use crate::bench::session::{Belief, Cell, Session};
 use crate::bench::statistics::{Standing, Summary, TIE, exponent, standing, times_as_good};
@@ -33,6 +35,8 @@ impl Report {
         let mut report = Self { blocks: Vec::new(), plots: Vec::new() };
         report.opening(session);
         report.overview(session);
+        report.ratios(session, targets::POOL);
+        report.ratios(session, targets::INLINE);
         report.targets(session);
         report.details(session);
         report.growth(session);
@@ -108,6 +112,32 @@ impl Report {
         self.table(&head, lines.collect());
     }
 
+    /// How many times as good our store is as each of the others, row by row.
+    fn ratios(&mut self, session: &Session, ours: &str) {
+        let rows: Vec<_> = shown_rows(session)
+            .into_iter()
+            .filter(|(row, pinned)| session.figure(ours, row, *pinned).is_some())
+            .collect();
+        let is_ours = |name: &str| name == targets::POOL || name == targets::INLINE || name == targets::THREADS;
+        let others: Vec<&str> =
+            session.engines.iter().map(|of| of.name.as_str()).filter(|name| !is_ours(name)).collect();
+        if rows.is_empty() || others.is_empty() {
+            return;
+        }
+        self.heading(2, &format!("{ours} against the others"));
+        self.text("More than 1 is better than the other, whatever the unit.");
+        let lines = rows.iter().map(|(row, pinned)| {
+            let ratio = |other: &&str| {
+                let (a, b) = (session.figure(ours, row, *pinned)?, session.figure(other, row, *pinned)?);
+                let ratio = times_as_good(a.median, b.median, row.metric.more_is_better())?;
+                Some(if standing(ratio) == Standing::Tie { format!("tie ({ratio:.2})") } else { format!("{ratio:.2}") })
+            };
+            let ratios = others.iter().map(|other| ratio(other).unwrap_or_else(|| "-".into()));
+            std::iter::once(title(row, *pinned)).chain(ratios).collect()
+        });
+        self.table(&[&["workload"], &others[..]].concat(), lines.collect());
+    }
+
     fn targets(&mut self, session: &Session) {
         let verdicts = targets::judge(session);
         if verdicts.is_empty() {
@@ -158,7 +188,7 @@ impl Report {
             self.plot(format!("{}{suffix}.svg", row.id), &caption, plots::bars(&caption, &bars));
             if row.id == row.workload {
                 let lines: Vec<Line> = cells.iter().filter_map(|(place, cell)| shares(*place, cell)).collect();
-                let caption = format!("{name}: share of operations that took at most so long");
+                let caption = format!("{}: share of operations that took at most so long", name.replace(", p50", ""));
                 let svg = plots::distribution(&caption, &lines);
                 self.plot(format!("{}{suffix}-times.svg", row.id), &caption, svg);
             }
@@ -202,7 +232,7 @@ impl Report {
             }
             let name = format!("{} by {}", curve.title, curve.axis);
             self.heading(3, &name);
-            let sizes: Vec<String> = curve.points.iter().map(|(size, _)| figure_of(*size)).collect();
+            let sizes: Vec<String> = curve.points.iter().map(|(size, _)| number::count(*size)).collect();
             let head: Vec<&str> =
                 std::iter::once("engine").chain(sizes.iter().map(String::as_str)).chain(["exponent"]).collect();
             let rows = lines.iter().map(|line| growth_row(line, &curve));
@@ -311,20 +341,19 @@ fn bar(place: usize, cell: &Cell, row: &Row) -> Option<Bar> {
 
 /// The shares of all rounds' operations that took at most so long.
 fn shares(place: usize, cell: &Cell) -> Option<Line> {
-    let mut buckets: Vec<(u64, u64)> = cell
-        .outcomes
-        .iter()
-        .filter_map(|outcome| outcome.latencies.as_ref())
-        .flat_map(|of| of.buckets.clone())
-        .collect();
-    buckets.sort_unstable();
-    let total: u64 = buckets.iter().map(|(_, count)| count).sum();
-    let mut seen = 0;
-    let mut points = Vec::new();
-    for (end, count) in buckets {
-        seen += count;
-        points.push((as_f64(end.max(1)), as_f64(seen) / as_f64(total)));
+    let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
+    for latencies in cell.outcomes.iter().filter_map(|outcome| outcome.latencies.as_ref()) {
+        for (end, count) in &latencies.buckets {
+            *counts.entry(*end).or_default() += count;
+        }
     }
+    let total: u64 = counts.values().sum();
+    let mut seen = 0;
+    let point = |(end, count): (u64, u64)| {
+        seen += count;
+        (as_f64(end.max(1)), as_f64(seen) / as_f64(total))
+    };
+    let points: Vec<(f64, f64)> = counts.into_iter().map(point).collect();
     (!points.is_empty()).then(|| Line { engine: cell.engine.clone(), place, points })
 }
 
@@ -355,8 +384,4 @@ fn growth_row(line: &Line, curve: &growth::Curve) -> Vec<String> {
 #[expect(clippy::cast_precision_loss, reason = "counts and times far below 2^52")]
 fn as_f64(count: u64) -> f64 {
     count as f64
-}
-
-fn figure_of(count: u64) -> String {
-    figure(as_f64(count))
 }
