@@ -1,5 +1,6 @@
 //! Tasks of the workspace: `cargo xtask <task>`.
 
+mod bench;
 mod ci;
 mod process;
 mod tidy;
@@ -21,11 +22,14 @@ struct Cli {
 enum Task {
     /// Checks everything: format, lints, docs, tests, examples, benches, another platform, our own rules.
     Ci(ci::Args),
+    /// Measures our store against plain files and, with `--peers`, against other engines; writes a report.
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Ci(args) => ci::run(&args),
+        Task::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
