@@ -33,6 +33,9 @@ pub struct RawTail {
     bytes: Bytes,
 }
 
+/// A follower, given back with what it has read.
+type Read = (Box<Follow>, Result<Option<Bytes>, Error>);
+
 enum State {
     Idle(Box<Follow>),
     Busy(BoxFuture<'static, Read>),
