@@ -42,9 +42,6 @@ enum State {
     Over,
 }
 
-/// What is read on, and what was read.
-type Read = (Box<Follow>, Result<Option<Bytes>, Error>);
-
 /// Where a tail stands.
 #[derive(Debug)]
 struct Follow {
