@@ -392,8 +392,10 @@ impl RawOversized {
             return fault.into();
         }
         let removed = error.is_gone() || matches!(error.storage(), Some(StorageError::NotFound { .. }));
-        // A change that has failed in the middle has left zeros where entries were that it was to remove.
-        if (error.is_damage() || matches!(error, Error::InvalidLocation { .. }))
+        // A change that has failed in the middle has left zeros, or nothing, where entries were that it was to remove.
+        let missing = matches!(error, Error::InvalidLocation { .. })
+            || matches!(error.storage(), Some(StorageError::OutOfBounds { .. }));
+        if (error.is_damage() || missing)
             && let Some(fault) = self.store().fault()
         {
             return fault.clone().into();

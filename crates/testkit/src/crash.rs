@@ -15,14 +15,18 @@ mod draw;
 mod items;
 mod live;
 mod oracle;
+mod print;
 mod run;
 mod script;
 mod shown;
+mod shrink;
 mod world;
 
 pub use draw::Breadth;
 pub use items::{Id, Item};
 pub use oracle::{Checked, Oracle, Promise, Violation};
+pub use print::{literal, print};
 pub use run::{Outcome, run, tell};
 pub use script::{End, FaultAt, Life, Op, Script, Settings};
+pub use shrink::{Shrunk, shrink};
 pub use world::{Change, Entry, Section, Shown, World};

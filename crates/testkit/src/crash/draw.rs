@@ -19,6 +19,18 @@ pub enum Breadth {
     Stale,
 }
 
+impl Breadth {
+    /// The breadth of a seed: each in its turn, the wider ones more often.
+    pub fn of(seed: u64) -> Self {
+        match seed % 8 {
+            0 => Self::Plain,
+            1..4 => Self::Wide,
+            4..7 => Self::Faulty,
+            _ => Self::Stale,
+        }
+    }
+}
+
 /// Sections that scripts use: one may be missing below, and beyond the last there is none.
 const SECTIONS: [u64; 4] = [0, 1, 7, u64::MAX];
 

@@ -467,7 +467,12 @@ impl Oracle {
     fn keep(&mut self, promise: Promise, fits: impl Fn(&World) -> bool, what: impl Fn() -> String) {
         if self.worlds.iter().any(&fits) {
             if self.worlds.len() > 1 {
+                let before = self.worlds.len();
                 self.worlds.retain(fits);
+                let gone = before - self.worlds.len();
+                if gone > 0 {
+                    self.note(|_| format!("  {gone} worlds struck out: {}", what()));
+                }
             }
         } else {
             self.broken(promise, what());

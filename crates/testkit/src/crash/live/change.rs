@@ -116,6 +116,9 @@ impl Machine {
                 match self.shown_section(store, section, 0).await {
                     Ok(ids) => {
                         self.check()?;
+                        if !busy.is_alone() {
+                            return Err(Stop::Reopen);
+                        }
                         self.oracle().reopened(section, &ids);
                         self.durable_len(&busy, store, section).await
                     }
