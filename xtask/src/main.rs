@@ -2,6 +2,8 @@
 
 mod bench;
 mod ci;
+mod crash;
+mod mutation;
 mod process;
 mod tidy;
 mod workspace;
@@ -24,12 +26,15 @@ enum Task {
     Ci(ci::Args),
     /// Measures our store against plain files and, with `--peers`, against other engines; writes a report.
     Bench(bench::Args),
+    /// The crash suite, run wide; and the mutations it must find.
+    TestCrash(crash::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Ci(args) => ci::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::TestCrash(args) => crash::test(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
