@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 
 use blob_runtime::Storage;
 use blob_runtime::codec::{CodecError, Decode, Encode, FixedSize};
-use bytes::Bytes;
 use futures::Stream;
 
 use crate::config::Config;
