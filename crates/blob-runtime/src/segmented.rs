@@ -20,7 +20,7 @@ mod open;
 mod tests;
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -196,8 +196,8 @@ struct Core<D: Driver> {
     /// Whether a change has nothing to wait for and nothing to be refused for: the fast path of every append.
     ready: AtomicBool,
     closed: AtomicBool,
-    /// Makings of sections that were begun and did not end well: each may have left an empty file.
-    making: AtomicU64,
+    /// Sections whose making was begun and did not end well: each may have left an empty file, or will.
+    making: Mutex<BTreeSet<u64>>,
     fault: OnceLock<Fault>,
     claim: Mutex<Option<Claim>>,
 }
@@ -258,7 +258,7 @@ impl<D: Driver> Core<D> {
     /// Opens a section that exists, or makes one. One that exists is never made anew: that its file is gone is damage.
     async fn open_section(&self, section: u64, create: bool) -> Result<D::Section, D::Error> {
         if create {
-            self.making.fetch_add(1, Ordering::AcqRel);
+            lock(&self.making).insert(section);
         }
         // Whoever was in line when the store was closed comes too late.
         self.guard(section)?;
@@ -272,7 +272,7 @@ impl<D: Driver> Core<D> {
             (None, _) => {
                 let open = self.driver.attach(section, found).await?;
                 if create {
-                    self.making.fetch_sub(1, Ordering::AcqRel);
+                    lock(&self.making).remove(&section);
                 }
                 Ok(open)
             }
@@ -360,6 +360,11 @@ impl<D: Driver> Segmented<D> {
     /// [`Fault::Pruned`], [`Fault::Closed`].
     pub fn guard(&self, section: u64) -> Result<(), Fault> {
         self.core().guard(section)
+    }
+
+    /// Why no change may be made until the store is opened anew: one has failed in the middle.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.core().fault.get()
     }
 
     /// A section, opened at its first use. `None` when it does not exist.

@@ -59,8 +59,8 @@ pub trait Storage: Debug + Send + Sync + Any {
     async fn open(&self, partition: &str, name: &[u8], format: &Format) -> Result<Arc<dyn Blob>, Error>;
 
     /// Removes blobs; durable when it returns, with one sync of the directory for all of them. A name that is not
-    /// there is no error: what was asked for holds. Handles that are still open answer
-    /// [`Error::Removed`].
+    /// there is no error: what was asked for holds. So with no names at all it makes durable what was removed before, also
+    /// by a process that was killed, or tells that nobody knows. Handles that are still open answer [`Error::Removed`].
     ///
     /// Cancel safety: an operation that has begun runs to its end.
     ///

@@ -278,7 +278,8 @@ impl Error {
             paged_cache::Error::ChecksumMismatch { blob, offset, found, .. } => {
                 Self::Corrupt { blob, offset, expected: "a page whose checksum matches".into(), found: found.into() }
             }
-            paged_cache::Error::Cut { .. } => Self::Rewound { section },
+            // Positions are checked before pages are asked for: what is out of bounds then was cut meanwhile.
+            paged_cache::Error::Cut { .. } | paged_cache::Error::OutOfBounds { .. } => Self::Rewound { section },
             other => Self::InvalidConfig { setting: "page_bytes", reason: other.to_string() },
         }
     }

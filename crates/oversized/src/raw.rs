@@ -187,7 +187,7 @@ impl RawOversized {
         }
         let room = values.iter().fold(0_usize, |sum, value| sum + value.stored_bytes() as usize);
         loop {
-            let open = match self.store().try_writable(section) {
+            let open = match self.store().try_writable(section).filter(|_| self.is_next_in_order(section)) {
                 Some(open) => open,
                 None => self.writable(section).await?,
             };
@@ -223,7 +223,7 @@ impl RawOversized {
                 }
                 // A change of structure is under way: it is driven to its end, and may have removed the section.
                 Ok(Put::Held | Put::Busy) => self.store().enter().await?,
-                Err(glob::Error::Frozen { .. }) => self.frozen(section, &open)?,
+                Err(glob::Error::Frozen { .. }) => self.frozen(section, &open).await?,
                 Err(error) => {
                     let error = open.of_values(error);
                     if !error.is_gone() {
@@ -300,9 +300,10 @@ impl RawOversized {
         self.store().enter().await
     }
 
-    /// In a store that is filled in order a section takes no appends when a higher one was made; when that is gone it
-    /// takes them again.
-    fn frozen(&self, section: u64, open: &Section) -> Result<(), Error> {
+    /// In a store that is filled in order a section takes no appends when a higher one was made, nor while one is being
+    /// made; when that is gone it takes them again.
+    async fn frozen(&self, section: u64, open: &Section) -> Result<(), Error> {
+        let _turn = self.0.order.enter().await;
         match self.store().table().newest() {
             Some(newest) if newest > section => Err(Error::OutOfOrder { section, newest }),
             _ => {
@@ -326,6 +327,12 @@ impl RawOversized {
             self.note_new(section);
         }
         Ok(open)
+    }
+
+    /// Whether appends to the section need no look at the others: one that is not the newest is frozen only while it is
+    /// open, and after an open of the store not at all. The newest is frozen before one is made above it.
+    fn is_next_in_order(&self, section: u64) -> bool {
+        !self.0.ordered || self.store().table().newest() == Some(section)
     }
 
     /// A section of a store that is filled in order: what lies below is durable, and takes nothing more, before a new one
@@ -385,6 +392,14 @@ impl RawOversized {
             return fault.into();
         }
         let removed = error.is_gone() || matches!(error.storage(), Some(StorageError::NotFound { .. }));
+        // A change that has failed in the middle has left zeros, or nothing, where entries were that it was to remove.
+        let missing = matches!(error, Error::InvalidLocation { .. })
+            || matches!(error.storage(), Some(StorageError::OutOfBounds { .. }));
+        if (error.is_damage() || missing)
+            && let Some(fault) = self.store().fault()
+        {
+            return fault.clone().into();
+        }
         if !self.store().is_read_only() {
             return if removed { Error::SectionOutOfRange { section } } else { error };
         }

@@ -72,7 +72,14 @@ impl Stream for Verify {
             if std::mem::take(&mut this.manifest) {
                 this.step = Some(async move { look_at_manifest(&store).await }.boxed());
             } else if let Some(section) = this.sections.pop_front() {
-                this.step = Some(async move { look_at(&store, section).await }.boxed());
+                let look = async move {
+                    match look_at(&store, section).await {
+                        // It was removed meanwhile, or opened anew: then there is nothing to find.
+                        Err(error) if error.is_gone() && store.store().guard(u64::MAX).is_ok() => Ok(Vec::new()),
+                        result => result,
+                    }
+                };
+                this.step = Some(look.boxed());
             } else {
                 return Poll::Ready(None);
             }
@@ -147,7 +154,9 @@ async fn look_at(store: &RawOversized, section: u64) -> Result<Vec<Finding>, Err
                 compare(&open, frame.position, &frame.tag, &mut findings).await?;
             }
             Some(Err(error)) => {
-                if open.values.cuts() != cuts || matches!(error, glob::Error::Rewound { .. } | glob::Error::Closed) {
+                // While it is being cut, its end is not where it was.
+                let is_cut = open.values.is_held() || open.values.cuts() != cuts;
+                if is_cut || matches!(error, glob::Error::Rewound { .. } | glob::Error::Closed) {
                     return Ok(findings);
                 }
                 let error = open.of_values(error);
@@ -215,16 +224,20 @@ async fn compare(open: &Section, position: u64, tag: &[u8], findings: &mut Vec<F
     Ok(())
 }
 
-/// The headers of both files, as they are now.
+/// The headers of both files, as they are now. A header reaches its file with the first sync, at the latest: before that
+/// it may be anything.
 async fn headers(store: &RawOversized, open: &Section, findings: &mut Vec<Finding>) -> Result<(), Error> {
     let section = open.number();
     let shared = store.store().driver().shared();
-    let values = store.store().driver().look_at_values(section).await;
-    let index = match open.index.pages() {
+    let values = match open.values.floor() {
+        0 => None,
+        _ => Some(store.store().driver().look_at_values(section).await),
+    };
+    let index = match open.index.pages().filter(|pages| pages.durable_len() > 0) {
         Some(_) => Some(shared.open_index(section, open.values.blob().header().salt).await.map_err(Error::from)),
         None => None,
     };
-    for opened in [Some(values), index].into_iter().flatten() {
+    for opened in [values, index].into_iter().flatten() {
         let error = match opened {
             Ok(blob) => match blob.header_state() {
                 HeaderState::Bad(fault) => bad_header(blob.as_ref(), fault).into(),

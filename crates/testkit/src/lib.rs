@@ -2,6 +2,8 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`crash`] | the crash suite: workloads, the oracle, a shrinker, on the simulated disk and on files |
+//! | [`suite`] | its tiers, run wide: what `cargo xtask test-crash` starts |
 //! | [`protocol`] | the durability protocol of the pair of index and values, as an executable model |
 //!
 //! ```
@@ -15,4 +17,6 @@
 //! assert!(outcome.holds(), "{outcome}");
 //! ```
 
+pub mod crash;
 pub mod protocol;
+pub mod suite;

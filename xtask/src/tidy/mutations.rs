@@ -1,55 +1,13 @@
-//! Rules about the mutations in `xtask/mutations/*.toml`: they are data, so that they can be applied again, and data rots.
-//!
-//! ```toml
-//! [[mutation]]
-//! name = 'append: a cut does not lower the floor'
-//! file = 'crates/blob-runtime/src/append/tail.rs'
-//! find = '''
-//!         self.durable = self.durable.min(len);
-//! '''
-//! replace = ''
-//! test = 'cargo test -p blob-runtime --lib append'
-//! caught-by = ['append::tail::tests::a_cut_lowers_every_mark']
-//! ```
-//!
-//! One that no test can see has, instead of `caught-by`, an argument under `survives`.
+//! Rules about the [mutations](crate::mutation): they are data, so that they can be applied again, and data rots.
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-
 use super::docs::functions;
 use super::{File, Finding, has_ending};
+use crate::mutation::{FOLDER, List, Mutation};
 
 #[cfg(test)]
 mod tests;
-
-const FOLDER: &str = "xtask/mutations/";
-
-/// A file of the list.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct List {
-    mutation: Vec<Mutation>,
-}
-
-/// A change to one source file that breaks one rule.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Mutation {
-    name: String,
-    file: String,
-    /// Occurs exactly once in the file.
-    find: String,
-    replace: String,
-    /// What to run; fails when the mutation is in.
-    test: String,
-    /// The tests that were seen to fail.
-    #[serde(default)]
-    caught_by: Vec<String>,
-    /// Why no test can see it.
-    survives: Option<String>,
-}
 
 pub(super) fn check(files: &[File]) -> Vec<Finding> {
     let tests: BTreeSet<String> =

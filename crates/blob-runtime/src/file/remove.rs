@@ -24,9 +24,6 @@ const MAX_HELD_FILES: usize = 256;
 pub(super) async fn remove(root: &Arc<Root>, partition: &str, names: &[Vec<u8>]) -> Result<(), Error> {
     names.iter().try_for_each(|name| check_name(name))?;
     let partition = root.partition(partition);
-    if names.is_empty() {
-        return Ok(());
-    }
     run(root, partition, names.to_vec(), false).await
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::queue::{Queue, lock};
+use crate::queue::{Queue, Ticket, lock};
 
 #[cfg(test)]
 mod tests;
@@ -157,6 +157,20 @@ impl<T: Send + Sync + 'static> Table<T> {
                 return Ok(Some(made));
             }
             // It was removed while it was being made: what was made is of a blob that is gone.
+        }
+    }
+
+    /// Waits until nobody is making a section, and keeps it so until what is returned is dropped: whoever wants to make it
+    /// looks again then. `None` when it does not exist.
+    ///
+    /// Cancel safety: safe.
+    pub async fn turn(&self, section: u64) -> Option<Ticket> {
+        loop {
+            let entry = self.entry(section)?;
+            let ticket = entry.queue.enter().await;
+            if self.holds(section, &entry) {
+                return Some(ticket);
+            }
         }
     }
 

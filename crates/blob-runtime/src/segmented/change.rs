@@ -169,17 +169,22 @@ impl<D: Driver> Segmented<D> {
 }
 
 impl<D: Driver> Core<D> {
+    /// Removes sections. Nobody makes one of them anew before its file is gone: that one would be removed with it, under
+    /// whoever has appended to it.
     async fn remove(&self, sections: &[u64]) -> Result<(), D::Error> {
+        let mut turns = Vec::new();
         for section in sections {
-            if let Some(open) = self.table.forget(*section) {
+            turns.extend(self.table.turn(*section).await);
+            if let Some(open) = self.table.get(*section) {
                 self.driver.retire(&open).await;
             }
             lock(&self.unclean).remove(section);
         }
-        if sections.is_empty() {
-            return Ok(());
+        let removed = if sections.is_empty() { Ok(()) } else { self.driver.remove(sections).await };
+        for section in sections {
+            self.table.forget(*section);
         }
-        self.driver.remove(sections).await
+        removed
     }
 
     /// A failure of a change that has been decided lets nothing more be changed.

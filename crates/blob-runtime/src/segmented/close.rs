@@ -87,16 +87,12 @@ impl<D: Driver> Core<D> {
         for section in unclean {
             result = result.and(self.recover_unclean(section).await);
         }
-        if self.making.load(Ordering::Acquire) > 0 {
-            // A caller that was dropped while it made a section has left a file without a byte: after a close in order
-            // that would be damage.
-            let left: Vec<u64> = match driver.list().await {
-                Ok(found) => found.into_iter().filter(|section| !self.table.contains(*section)).collect(),
-                Err(error) => return result.and(Err(error)),
-            };
-            if !left.is_empty() {
-                result = result.and(driver.remove(&left).await);
-            }
+        // A caller that was dropped while it made a section has left a file without a byte: after a close in order that
+        // would be damage. A creation that is still under way is on no list yet, and a removal waits for it.
+        let mut left = std::mem::take(&mut *lock(&self.making));
+        left.retain(|section| !self.table.contains(*section));
+        if !left.is_empty() {
+            result = result.and(driver.remove(&left.into_iter().collect::<Vec<_>>()).await);
         }
         let seals = stream::iter(self.table.open()).map(|(_, section)| async move {
             let hold = driver.hold(&section).await;

@@ -131,7 +131,7 @@ impl<D: Driver> Segmented<D> {
             dirty: AtomicBool::new(!opening.clean && !options.read_only),
             ready: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-            making: AtomicU64::new(0),
+            making: Mutex::default(),
             fault: OnceLock::new(),
             claim: Mutex::new(claim),
         };
@@ -167,6 +167,11 @@ impl<D: Driver> Core<D> {
         on_damage: OnDamage,
     ) -> Result<(), D::Error> {
         let driver = &self.driver;
+        // What was removed may be gone in the page cache only, and what is missing is believed from here on (P9): a killed
+        // process did not make it durable, or a sync of the directory has failed in this one.
+        for partition in std::iter::once(&*self.partition).chain(self.beside.iter().map(String::as_str)) {
+            self.storage.remove(partition, &[]).await?;
+        }
         driver.sync_found(sections).await?;
         let survey = |section: u64| async move {
             let target = target.filter(|target| target.section == section);

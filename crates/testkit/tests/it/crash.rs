@@ -1,0 +1,40 @@
+//! The crash suite, as far as every run of the tests affords it. `cargo xtask test-crash` goes further.
+
+mod directed;
+
+use blob_runtime::sim;
+use testkit::crash::{Breadth, Script, print, run, shrink};
+
+/// Seeds of a normal run.
+const SEEDS: u64 = 2_000;
+
+/// Nothing acknowledged is lost, nothing wrong is shown, nothing sound is refused, whatever crashes and fails where.
+/// Which seeds: see [`sim::seeds`].
+#[test]
+fn no_promise_is_broken() {
+    for seed in sim::seeds(SEEDS).unwrap() {
+        let script = Script::draw(seed, Breadth::of(seed));
+        if run(&script).violation.is_some() {
+            match shrink(&script, 5_000) {
+                Some(shrunk) => panic!("seed {seed}: {}\n{}", shrunk.violation, print(&shrunk.script, &shrunk.violation)),
+                None => panic!("seed {seed} fails, and no more when it is repeated"),
+            }
+        }
+    }
+}
+
+/// A seed that failed must fail again: a run takes nothing from clocks, threads, addresses or the order of a hash map.
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 0..100 {
+        let script = Script::draw(seed, Breadth::of(seed));
+        assert_eq!(script, Script::draw(seed, Breadth::of(seed)));
+        let (first, second) = (run(&script), run(&script));
+        assert_eq!(first.digest, second.digest, "seed {seed}");
+        assert_eq!((first.counts, first.checked), (second.counts, second.checked), "seed {seed}");
+        // Telling the story changes nothing.
+        let (told, story) = testkit::crash::tell(&script);
+        assert_eq!(told.digest, first.digest, "seed {seed}");
+        assert!(!story.is_empty());
+    }
+}

@@ -1,0 +1,39 @@
+//! `cargo xtask test-crash`: the crash suite, run wide.
+//!
+//! The suite is a program of its own, `crash` in `crates/testkit`: it wants all optimisation, and this one is to be built
+//! in a moment. So this builds that in release and starts it; only `--mutations` is done here.
+
+mod mutations;
+
+use clap::Parser;
+
+use crate::process::{Failure, cargo, run};
+use crate::workspace::Workspace;
+
+/// What to run. All that is not named here goes to the suite: see `cargo xtask test-crash -- --help`.
+#[derive(Debug, Parser)]
+pub(crate) struct Args {
+    /// Apply each mutation of `xtask/mutations` to a scratch copy, and see that its test fails.
+    #[arg(long)]
+    mutations: bool,
+    /// With `--mutations`: only those with this in their name.
+    #[arg(long, requires = "mutations")]
+    only: Option<String>,
+    /// For the suite: `--tier sim|kill|fuzz|model|all`, `--seeds N`, `--minutes M`, `--seed S`, `--jobs J`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    suite: Vec<String>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When a promise is broken, a mutation is not caught, or something cannot be started.
+pub(crate) fn test(args: &Args) -> Result<(), Failure> {
+    let workspace = Workspace::load()?;
+    if args.mutations {
+        return mutations::run_all(&workspace, args.only.as_deref());
+    }
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--release", "--package", "testkit", "--bin", "crash", "--"]).args(&args.suite);
+    run(command.current_dir(&workspace.root))
+}
