@@ -128,12 +128,10 @@ def is_newer(generation, other):
 
 
 def page(blob, at):
-    """The data of a page that counts; None when the page does not verify."""
+    """The data of a page that counts; None when the page does not verify. Behind the end of the file are zeros."""
     size = blob.unit
-    data = blob.data[at * size : (at + 1) * size]
+    data = blob.data[at * size : (at + 1) * size].ljust(size, b"\0")
     best = None
-    if len(data) < size:
-        return None
     for slot in (size - 24, size - 12):
         length, generation = number(data, slot, 2), number(data, slot + 2, 2)
         if not 0 < length <= size - 24:
@@ -149,7 +147,7 @@ def page(blob, at):
 def items(blob):
     """The whole items of a paged blob."""
     stream = bytearray()
-    for at in range(len(blob.data) // blob.unit):
+    for at in range(-(-len(blob.data) // blob.unit)):
         data = page(blob, at)
         if data is None:
             break

@@ -29,7 +29,7 @@ pub(crate) struct Args {
 /// The steps, in the order in which they run: what fails fast comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Step {
-    /// `cargo fmt --all --check`.
+    /// `cargo fmt --all --check`, and the packages outside the workspace.
     Fmt,
     /// Our own rules: see `xtask/src/tidy.rs`.
     Tidy,
@@ -57,6 +57,9 @@ impl fmt::Display for Step {
         f.pad(value.as_ref().map_or("", |value| value.get_name()))
     }
 }
+
+/// Packages outside the workspace. They are formatted; what they depend on takes minutes to build, so they are not built.
+const OUTSIDE: [&str; 2] = ["xtask/peers/Cargo.toml", "xtask/peers/reference/Cargo.toml"];
 
 /// How a step that did not fail ended, with what is worth knowing about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +101,13 @@ fn check(step: Step, workspace: &Workspace) -> Result<Outcome, Failure> {
         command
     };
     match step {
-        Step::Fmt => done(run_command(&mut cargo("fmt --all --check"))),
+        Step::Fmt => {
+            run_command(&mut cargo("fmt --all --check"))?;
+            for manifest in OUTSIDE {
+                run_command(cargo("fmt --check --manifest-path").arg(manifest))?;
+            }
+            Ok(Outcome::Done(String::new()))
+        }
         Step::Tidy => tidy::run(workspace).map(Outcome::Done),
         Step::Clippy => {
             done(run_command(&mut cargo("clippy --locked --workspace --all-targets --all-features -- -D warnings")))

@@ -1,5 +1,6 @@
 //! Tasks of the workspace: `cargo xtask <task>`.
 
+mod bench;
 mod ci;
 mod crash;
 mod mutation;
@@ -25,12 +26,15 @@ enum Task {
     Ci(ci::Args),
     /// The crash suite, run wide; and the mutations it must find.
     TestCrash(crash::Args),
+    /// Measures our store against plain files and, with `--peers`, against other engines; writes a report.
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Ci(args) => ci::run(&args),
         Task::TestCrash(args) => crash::test(&args),
+        Task::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

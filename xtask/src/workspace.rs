@@ -16,6 +16,8 @@ pub(crate) struct Workspace {
     #[serde(rename = "workspace_root")]
     pub(crate) root: PathBuf,
     pub(crate) packages: Vec<Package>,
+    #[serde(default, rename = "target_directory")]
+    target: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -98,6 +100,11 @@ impl Workspace {
             .iter()
             .flat_map(|package| package.targets.iter().map(move |target| (package, target)))
             .filter(move |(_, target)| target.kind.iter().any(|of| of == kind))
+    }
+
+    /// Where cargo puts what it builds.
+    pub(crate) fn target(&self) -> PathBuf {
+        self.target.clone().unwrap_or_else(|| self.root.join("target"))
     }
 
     /// A path as it is spelled from the root, with `/` between its parts.

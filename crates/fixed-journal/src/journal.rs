@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 
 use blob_runtime::Storage;
 use blob_runtime::codec::{CodecError, Decode, Encode, FixedSize};
-use bytes::Bytes;
 use futures::Stream;
 
 use crate::config::Config;
@@ -117,12 +116,16 @@ impl<T: FixedSize + Encode + Decode + Send + 'static> Journal<T> {
 }
 
 fn decode<T: Decode>(section: u64, position: u64, bytes: &[u8]) -> Result<T, Error> {
+    decode_all(bytes).map_err(|source| Error::Codec { section, position, source })
+}
+
+/// Decodes an item that takes all of the bytes.
+fn decode_all<T: Decode>(bytes: &[u8]) -> Result<T, CodecError> {
     let mut rest = bytes;
-    let error = |source| Error::Codec { section, position, source };
-    let item = T::decode(&mut rest).map_err(error)?;
+    let item = T::decode(&mut rest)?;
     match rest.len() {
         0 => Ok(item),
-        left => Err(error(CodecError::WrongLength { expected: bytes.len() - left, found: bytes.len() })),
+        left => Err(CodecError::WrongLength { expected: bytes.len() - left, found: bytes.len() }),
     }
 }
 
@@ -140,9 +143,10 @@ impl<T: Decode> Stream for Items<T> {
         if self.done {
             return Poll::Ready(None);
         }
-        Pin::new(&mut self.raw).poll_next(cx).map(|next| {
-            let next = next?.and_then(|Item { section, position, item }: Item<Bytes>| {
-                Ok(Item { section, position, item: decode(section, position, &item)? })
+        self.raw.poll_with(cx, decode_all).map(|next| {
+            let next = next?.and_then(|Item { section, position, item }| {
+                let item = item.map_err(|source| Error::Codec { section, position, source })?;
+                Ok(Item { section, position, item })
             });
             self.done = next.is_err();
             Some(next)

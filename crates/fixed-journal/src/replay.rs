@@ -5,7 +5,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
 
@@ -57,12 +57,13 @@ impl Replay {
 }
 
 impl Pieces {
-    /// Takes the next item of what was read.
-    fn take(&mut self) -> Option<Item<Bytes>> {
+    /// Takes the next item of what was read, as `take` makes it of the bytes: it takes `item_bytes` of them off the front.
+    fn take<T>(&mut self, take: impl FnOnce(&mut Bytes, usize) -> T) -> Option<Item<T>> {
         if self.pages.is_none() || self.bytes.len() < self.item_bytes {
             return None;
         }
-        let item = Item { section: self.section, position: self.position, item: self.bytes.split_to(self.item_bytes) };
+        let item =
+            Item { section: self.section, position: self.position, item: take(&mut self.bytes, self.item_bytes) };
         self.position += 1;
         Some(item)
     }
@@ -125,42 +126,56 @@ impl Pieces {
     }
 }
 
-impl Stream for Replay {
-    type Item = Result<Item<Bytes>, Error>;
+impl Replay {
+    /// The next item as `look` sees it, in place: no share of the piece it lies in is counted.
+    pub(crate) fn poll_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        look: impl Fn(&[u8]) -> T,
+    ) -> Poll<Option<Result<Item<T>, Error>>> {
+        self.poll_taken(cx, |bytes, len| {
+            let item = look(bytes.get(..len).unwrap_or_default());
+            bytes.advance(len);
+            item
+        })
+    }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
+    fn poll_taken<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: impl Fn(&mut Bytes, usize) -> T,
+    ) -> Poll<Option<Result<Item<T>, Error>>> {
         loop {
-            if this.done {
+            if self.done {
                 return Poll::Ready(None);
             }
-            if let Some(step) = &mut this.step {
+            if let Some(step) = &mut self.step {
                 let (items, more) = ready!(step.poll_unpin(cx));
-                this.items = items;
-                this.step = None;
+                self.items = items;
+                self.step = None;
                 match more {
                     Ok(true) => {}
-                    Ok(false) => this.done = true,
+                    Ok(false) => self.done = true,
                     Err(error) => {
-                        this.done = true;
+                        self.done = true;
                         return Poll::Ready(Some(Err(error)));
                     }
                 }
                 continue;
             }
-            if let Some(item) = this.items.take() {
+            if let Some(item) = self.items.take(&take) {
                 return Poll::Ready(Some(Ok(item)));
             }
             let mut items = Pieces {
-                journal: this.items.journal.clone(),
-                later: std::mem::take(&mut this.items.later),
-                section: this.items.section,
-                position: this.items.position,
-                item_bytes: this.items.item_bytes,
-                pages: this.items.pages.take(),
-                bytes: std::mem::take(&mut this.items.bytes),
+                journal: self.items.journal.clone(),
+                later: std::mem::take(&mut self.items.later),
+                section: self.items.section,
+                position: self.items.position,
+                item_bytes: self.items.item_bytes,
+                pages: self.items.pages.take(),
+                bytes: std::mem::take(&mut self.items.bytes),
             };
-            this.step = Some(
+            self.step = Some(
                 async move {
                     let more = items.more().await;
                     (items, more)
@@ -168,6 +183,14 @@ impl Stream for Replay {
                 .boxed(),
             );
         }
+    }
+}
+
+impl Stream for Replay {
+    type Item = Result<Item<Bytes>, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_taken(cx, Bytes::split_to)
     }
 }
 

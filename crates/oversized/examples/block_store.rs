@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut durable = blocks.tail(0, 0, Until::Durable);
         for height in 0..350_u64 {
             let section = height / EPOCH;
-            blocks.append(section, Header::new((height, [height as u8; 32])), &block(height)).await?;
+            blocks.append(section, Header::new((height, hash(height))), &block(height)).await?;
             blocks.sync(section).await?;
             assert_eq!(durable.try_next().await?.map(|entry| entry.record.data.0), Some(height));
         }
@@ -42,9 +42,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("block 217 has {} bytes; block 250 is entry {found} of section 2", body.len());
 
         // A batch is recovered whole or not at all; a position that is taken refuses.
-        let fork = (350..353).map(|height| (Header::new((height, [0xff; 32])), block(height)));
+        let fork = (350..353).map(|height| (Header::new((height, hash(height + 1000))), block(height)));
         blocks.append_all(3, fork).await?;
-        let taken = blocks.append_at(3, 52, Header::new((352, [0; 32])), &block(352)).await;
+        let taken = blocks.append_at(3, 52, Header::new((352, hash(352))), &block(352)).await;
         assert!(matches!(taken, Err(Error::PositionMismatch { expected: 52, found: 53, .. })));
         // The fork lost: back to block 320, atomically. The first epoch is not needed any more. A word for later.
         blocks.rewind(3, 21).await?;
@@ -61,6 +61,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         blocks.destroy().await?;
         Ok(())
     })
+}
+
+/// Stands for a hash.
+fn hash(height: u64) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash[..8].copy_from_slice(&height.to_be_bytes());
+    hash
 }
 
 fn block(height: u64) -> Vec<u8> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use blob_runtime::append::{Config as LogConfig, Spares};
 use blob_runtime::segmented::{OnDamage, Options};
+use blob_runtime::{check_partition, quarantine};
 use glob::section::Settings;
 use glob::{Compression, Packer};
 use paged_cache::{DEFAULT_PAGE_BYTES, Geometry, PageCache};
@@ -203,6 +204,15 @@ impl<C> Config<C> {
     /// What can be said about it before anything is touched.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let invalid = |setting, reason: String| Err(Error::InvalidConfig { setting, reason });
+        if let Err(error) = check_partition(&self.name) {
+            return invalid("name", error.to_string());
+        }
+        for partition in [self.index_partition(), self.values_partition()] {
+            // Their quarantines have names too.
+            if let Err(error) = check_partition(&quarantine::partition_of(&partition)) {
+                return invalid("name", error.to_string());
+            }
+        }
         if let Err(reason) = self.compression.check() {
             return invalid("compression", reason);
         }

@@ -30,7 +30,8 @@ pub struct Oversized<R: Record, V: Value> {
 }
 
 impl<R: Record, V: Value> Oversized<R, V> {
-    /// Opens the store, making it when there is none. See [`RawOversized::open`].
+    /// Opens the store, making it when there is none. See [`RawOversized::open`]. `storage` is any of `blob-runtime`
+    /// ([`FileStorage`](blob_runtime::FileStorage), [`MemoryStorage`](blob_runtime::MemoryStorage)), or one of your own.
     ///
     /// Cancel safety and errors: as [`RawOversized::open`].
     pub async fn open(storage: Arc<dyn Storage>, config: Config<V::Cfg>) -> Result<Self, Error> {
@@ -67,7 +68,8 @@ impl<R: Record, V: Value> Oversized<R, V> {
         self.put(section, None, value, record).await
     }
 
-    /// [`append`](Self::append) only if `position` is the next one.
+    /// [`append`](Self::append) only if `position` is the next one: for whoever numbers entries himself, and against two
+    /// who append at once.
     ///
     /// Cancel safety and errors: as [`append`](Self::append); [`Error::PositionMismatch`]: nothing was appended.
     pub async fn append_at(&self, section: u64, position: u64, record: R, value: &V) -> Result<Appended, Error> {
@@ -209,16 +211,22 @@ impl<R: Record, V: Value> Oversized<R, V> {
     }
 
     /// Entries from (`section`, `position`) on, through all later sections, in order; see [`RawOversized::replay`].
+    ///
+    /// Cancel safety and errors: as there; [`Error::Codec`].
     pub fn replay(&self, section: u64, position: u64) -> Replay<R> {
         Replay::new(self.raw.replay(section, position))
     }
 
     /// Entries with their values; see [`RawOversized::replay_values`].
+    ///
+    /// Cancel safety and errors: as there; [`Error::Codec`].
     pub fn replay_values(&self, section: u64, position: u64) -> ReplayValues<R, V> {
         ReplayValues::new(self.raw.replay_values(section, position), self.cfg.clone())
     }
 
     /// Entries from (`section`, `position`) on, and then those that come; see [`RawOversized::tail`].
+    ///
+    /// Cancel safety and errors: as there; [`Error::Codec`].
     pub fn tail(&self, section: u64, position: u64, until: Until) -> Tail<R> {
         Tail::new(self.raw.tail(section, position, until))
     }

@@ -37,6 +37,29 @@
 //! # Ok::<_, oversized::Error>(()) }).unwrap();
 //! ```
 //!
+//! # What a record is, and what a value
+//!
+//! [`Located<T>`] makes a record of any `T` of fixed size: an integer, `[u8; N]`, a tuple of up to six such, or a type of
+//! your own with [`FixedSize`], [`Encode`] and [`Decode`]. A value is `Vec<u8>`, `Bytes`, `String`, `[u8; N]`, or
+//! your own [`Value`]. Both are looked up by section and position: `append` answers the position, and entries of a section
+//! are numbered from 0.
+//!
+//! | to | call |
+//! |---|---|
+//! | put in | [`append`](Oversized::append), [`append_all`](Oversized::append_all), [`append_at`](Oversized::append_at) |
+//! | make durable | [`sync`](RawOversized::sync), [`sync_all`](RawOversized::sync_all), [`wait_durable`](RawOversized::wait_durable) |
+//! | look up | [`get`](Oversized::get), [`read`](Oversized::read), [`read_many`](Oversized::read_many), [`partition_point`](Oversized::partition_point) |
+//! | go through | [`replay`](Oversized::replay), [`replay_values`](Oversized::replay_values), [`tail`](Oversized::tail) |
+//! | take away | [`prune`](RawOversized::prune), [`rewind`](RawOversized::rewind), [`remove_section`](RawOversized::remove_section), [`destroy`](RawOversized::destroy) |
+//! | look after | [`recovery`](RawOversized::recovery), [`verify`](RawOversized::verify), [`reopen_section`](RawOversized::reopen_section), [`close`](RawOversized::close) |
+//!
+//! Futures run on any executor. Every method says what happens when its future is dropped.
+//!
+//! [`FixedSize`]: blob_runtime::codec::FixedSize
+//! [`Encode`]: blob_runtime::codec::Encode
+//! [`Decode`]: blob_runtime::codec::Decode
+//! [`Value`]: blob_runtime::codec::Value
+//!
 //! # Reading order
 //!
 //! `commit` has the whole order of durable writes in one place, and `recover` what an open does after a crash.
@@ -60,15 +83,24 @@ mod section;
 mod tail;
 mod verify;
 
-pub use blob_runtime::segmented::OnDamage;
+pub use blob_runtime::append::Spares;
+pub use blob_runtime::segmented::{OnDamage, Opening};
 pub use budget::BufferBudget;
 pub use config::Config;
 pub use error::Error;
-pub use glob::{Appended, Compression, Location};
+pub use glob::recover::Case;
+pub use glob::{Appended, Compression, Location, Packed, Packer};
 pub use journal::Oversized;
+pub use paged_cache::PageCache;
 pub use raw::{RawOversized, RecordFn};
 pub use record::{Entry, Locate, Located, Record, last_bytes};
 pub use replay::{RawReplay, RawReplayValues, Replay, ReplayValues, WithValue};
 pub use report::{IndexCase, RecoveryReport, SectionReport};
 pub use tail::{RawTail, Tail, Until};
 pub use verify::{Finding, Verify};
+pub use {blob_runtime, bytes};
+
+/// The program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

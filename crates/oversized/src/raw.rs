@@ -2,6 +2,7 @@
 
 mod read;
 mod structure;
+mod sync;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use blob_runtime::append::Config as LogConfig;
 use blob_runtime::codec::FixedSize;
 use blob_runtime::segmented::Segmented;
-use blob_runtime::{Error as StorageError, Queue, Storage, StoreId, check_partition, quarantine};
+use blob_runtime::{Error as StorageError, Queue, Storage, StoreId};
 use bytes::BytesMut;
-use futures::{StreamExt, stream};
+
 use glob::section::Put;
 use glob::{Appended, Location, Packed, Packer};
 
@@ -81,10 +82,6 @@ impl RawOversized {
         let size = u16::try_from(record_bytes).ok().filter(|size| usize::from(*size) >= <Location as FixedSize>::SIZE);
         let record_size = size.ok_or(invalid)?;
         let (index_partition, values_partition) = (config.index_partition(), config.values_partition());
-        for partition in [&index_partition, &values_partition] {
-            // Their quarantines have names too.
-            check_partition(&quarantine::partition_of(partition))?;
-        }
         let read_only = config.options.read_only;
         let claim = if read_only { None } else { Some(storage.claim(&index_partition).await?) };
         let settings = config.settings();
@@ -343,7 +340,7 @@ impl RawOversized {
     async fn writable_in_order(&self, section: u64) -> Result<Arc<Section>, Error> {
         let _turn = self.0.order.enter().await;
         match self.store().table().newest() {
-            Some(newest) if newest > section => return Err(Error::OutOfOrder { section, newest }),
+            Some(newest) if newest > section => Err(Error::OutOfOrder { section, newest }),
             Some(newest) if newest < section => {
                 let below = self.store().existing(newest).await?;
                 below.values.freeze(true);
@@ -375,117 +372,6 @@ impl RawOversized {
         self.0.resting.store(idle.resting.len(), Ordering::Release);
         drop(idle);
         self.0.bell.ring();
-    }
-
-    /// Makes a section's entries durable, records and values, with at most one write and one sync of one file for all who
-    /// ask at the same time.
-    ///
-    /// Cancel safety: a sync that has begun runs to its end.
-    ///
-    /// # Errors
-    /// [`Error::SectionOutOfRange`]; [`Error::Storage`] after a failed write: its bytes stay in memory, and the next sync
-    /// tries again; [`Error::Poisoned`] after a failed sync, until [`reopen_section`](Self::reopen_section).
-    pub async fn sync(&self, section: u64) -> Result<(), Error> {
-        let open = self.store().existing(section).await?;
-        self.sync_open(open).await?;
-        if self.0.resting.load(Ordering::Acquire) > 0 {
-            self.seal_one().await;
-        }
-        Ok(())
-    }
-
-    async fn sync_open(&self, mut open: Arc<Section>) -> Result<(), Error> {
-        if self.store().is_read_only() {
-            return Err(Error::ReadOnly);
-        }
-        loop {
-            open.check()?;
-            if open.values.is_durable() && open.values.shut_reason().is_none() {
-                return Ok(());
-            }
-            // Not beside a change that has failed: what it has decided would undo what is acknowledged here.
-            self.store().enter().await?;
-            match open.sync().await {
-                // It was removed, or opened anew, meanwhile.
-                Err(error) if error.is_gone() => open = self.store().existing(open.number()).await?,
-                result => {
-                    self.0.bell.ring();
-                    return result;
-                }
-            }
-        }
-    }
-
-    /// Makes all entries durable, up to 16 sections side by side.
-    ///
-    /// Cancel safety: a sync that has begun runs to its end.
-    ///
-    /// # Errors
-    /// As [`sync`](Self::sync), the first failure; the other sections are synced all the same.
-    pub async fn sync_all(&self) -> Result<(), Error> {
-        if self.store().is_read_only() {
-            return Err(Error::ReadOnly);
-        }
-        // Asked of any section, it says whether the store is closed.
-        self.store().guard(u64::MAX)?;
-        let dirty = self.store().table().open().into_iter().filter(|(_, open)| !open.values.is_durable());
-        let syncs = stream::iter(dirty).map(|(_, open)| async move { self.sync_open(open).await });
-        let results: Vec<_> = syncs.buffer_unordered(SYNC_CONCURRENCY).collect().await;
-        // Checked last: one that is being opened anew meanwhile is in neither list otherwise.
-        self.store().check_recovered()?;
-        results.into_iter().collect()
-    }
-
-    /// Writes the index of every section for which that is due, and seals sections that newer ones have followed: work that
-    /// is otherwise done by the appends and syncs that come to it.
-    ///
-    /// Cancel safety: safe; what has begun runs to its end with the next change of its section.
-    ///
-    /// # Errors
-    /// As [`sync`](Self::sync).
-    pub async fn maintain(&self) -> Result<(), Error> {
-        self.store().guard(u64::MAX)?;
-        for (_, open) in self.store().table().open() {
-            if open.is_checkpoint_due() {
-                self.store().enter().await?;
-                match open.checkpoint().await {
-                    Err(error) if !error.is_gone() => return Err(error),
-                    _ => {}
-                }
-            }
-        }
-        while let Some(section) = self.next_idle() {
-            if let Some(open) = self.store().table().get(section) {
-                self.store().enter().await?;
-                match open.try_seal().await {
-                    Err(error) if !error.is_gone() => return Err(error),
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Seals one section that rests; its failure is its own, and shows at its next use.
-    async fn seal_one(&self) {
-        let Some(section) = self.next_idle() else { return };
-        let Some(open) = self.store().table().get(section) else { return };
-        if self.store().enter().await.is_ok()
-            && let Err(error) = open.try_seal().await
-        {
-            tracing::warn!(section, %error, "a section that rests could not be sealed");
-        }
-    }
-
-    /// A section that rests: durable, and not the newest any more.
-    fn next_idle(&self) -> Option<u64> {
-        let mut idle = self.idle();
-        let table = self.store().table();
-        let rests = |section: &u64| table.get(*section).is_none_or(|open| open.values.is_durable());
-        let at = idle.resting.iter().position(rests)?;
-        let section = idle.resting.swap_remove(at);
-        self.0.resting.store(idle.resting.len(), Ordering::Release);
-        Some(section)
     }
 
     fn idle(&self) -> MutexGuard<'_, Idle> {

@@ -15,6 +15,8 @@
 mod act;
 mod facts;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::act::carry_out;
 pub(crate) use self::facts::{Found, Surveyor};

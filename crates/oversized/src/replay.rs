@@ -65,7 +65,7 @@ pub(crate) async fn end_of(store: &RawOversized, open: &Section, cuts: u64, erro
 
 /// Yields records in order; see [`RawOversized::replay`]. Ends for good after an error.
 pub struct RawReplay {
-    state: State<Records>,
+    state: State,
     record_bytes: usize,
     section: u64,
     position: u64,
@@ -73,11 +73,14 @@ pub struct RawReplay {
     bytes: Bytes,
 }
 
-enum State<T> {
-    Idle(Box<T>),
-    Busy(BoxFuture<'static, (Box<T>, Result<Option<Piece>, Error>)>),
+enum State {
+    Idle(Box<Records>),
+    Busy(BoxFuture<'static, Read>),
     Over,
 }
+
+/// What is read on, and what was read.
+type Read = (Box<Records>, Result<Option<Piece>, Error>);
 
 /// Whole records, one behind the other.
 #[derive(Debug)]

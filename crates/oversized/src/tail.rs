@@ -33,9 +33,12 @@ pub struct RawTail {
     bytes: Bytes,
 }
 
+/// A follower, given back with what it has read.
+type Read = (Box<Follow>, Result<Option<Bytes>, Error>);
+
 enum State {
     Idle(Box<Follow>),
-    Busy(BoxFuture<'static, (Box<Follow>, Result<Option<Bytes>, Error>)>),
+    Busy(BoxFuture<'static, Read>),
     Over,
 }
 

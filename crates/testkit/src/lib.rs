@@ -11,8 +11,8 @@
 //!
 //! use testkit::protocol::{Bounds, Op, Rules, check};
 //!
-//! // Every crash, at every step, of one append that is synced; and of the recovery behind it.
-//! let bounds = Bounds::script([Op::Append(0), Op::Sync(0)]).crashes(2);
+//! // A crash at every step of one append that is synced, and of the recovery without a crash.
+//! let bounds = Bounds::script([Op::Append(0), Op::Sync(0)]).crashes(1);
 //! let outcome = check(bounds, Rules::all(), 1, Duration::from_secs(60));
 //! assert!(outcome.holds(), "{outcome}");
 //! ```

@@ -18,9 +18,12 @@
 //!  history ── what was acknowledged, from the calls alone; what an open shows is judged by it
 //! ```
 //!
-//! What it leaves out: the bytes of frames and pages, blob headers, space written ahead, quarantine and
-//! `OnDamage::Truncate`, read-only opens, `destroy`, dropped futures, and all concurrency but that a task may append, or
-//! a sync return, while a rewind runs.
+//! What it leaves out: the bytes of frames and pages, blob headers, quarantine and `OnDamage::Truncate`, read-only opens,
+//! `destroy`, dropped futures, more than two sections, and all concurrency but that a task may append, or a sync return,
+//! while a rewind runs, and that zeros may be written ahead while a sync runs.
+//!
+//! A crash is a kill, perhaps with a power cut before the next open. A power cut by itself, with the process up, is the
+//! same.
 
 mod actions;
 mod bounds;
@@ -41,7 +44,6 @@ mod world;
 pub use actions::{Action, Op, Place};
 pub use bounds::Bounds;
 pub use check::{Counterexample, Outcome, check};
-pub use disk::Media;
 pub use history::{Breach, Promise};
 pub use machine::{Event, Fate, Guest};
 pub use rules::{Rule, Rules};

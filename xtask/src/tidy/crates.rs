@@ -10,14 +10,16 @@ mod tests;
 
 /// Each crate and the crates below it: the table of `docs/architecture.md`. All kinds of dependencies count, also
 /// those of tests. `testkit` stands on top of the libraries, and only the tasks may know it.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("blob-runtime", &[]),
     ("paged-cache", &["blob-runtime"]),
     ("fixed-journal", &["blob-runtime", "paged-cache"]),
     ("glob", &["blob-runtime"]),
     ("oversized", &["blob-runtime", "paged-cache", "fixed-journal", "glob"]),
     ("testkit", &["blob-runtime", "paged-cache", "fixed-journal", "glob", "oversized"]),
-    ("xtask", &["blob-runtime", "paged-cache", "fixed-journal", "glob", "oversized", "testkit"]),
+    ("workloads", &[]),
+    ("own", &["workloads", "blob-runtime", "oversized"]),
+    ("xtask", &["workloads", "blob-runtime", "paged-cache", "fixed-journal", "glob", "oversized", "testkit"]),
 ];
 
 /// What a member takes from the workspace instead of saying it itself.

@@ -12,6 +12,8 @@ use crate::error::Error;
 use crate::replay::{RawReplay, RawReplayValues};
 use crate::section::Section;
 use crate::tail::{RawTail, Until};
+#[cfg(doc)]
+use crate::verify::Finding;
 use crate::verify::Verify;
 
 impl RawOversized {
@@ -278,13 +280,22 @@ impl RawOversized {
 
 impl RawOversized {
     /// Records from (`section`, `position`) on, through all later sections, in order, by large reads. A section is read to
-    /// the length it has when it is reached; nothing is flushed. Ends for good after an error, or after one
-    /// [`Error::Rewound`] or [`Error::Pruned`] when it is cut under the replay.
+    /// the length it has when it is reached; nothing is flushed. Everything there is begins at
+    /// ([`pruned_to`](Self::pruned_to), 0); a section that was pruned is an error.
+    ///
+    /// Cancel safety: a stream may be dropped, and its `next` too; nothing is lost by that.
+    ///
+    /// # Errors
+    /// Yielded, and the stream ends for good: [`Error::Rewound`] or [`Error::Pruned`] when a section is cut under the
+    /// replay; [`Error::SectionOutOfRange`], [`Error::ItemOutOfRange`] when it begins where nothing is; as
+    /// [`get`](Self::get).
     pub fn replay(&self, section: u64, position: u64) -> RawReplay {
         RawReplay::new(self.clone(), section, position)
     }
 
     /// [`replay`](Self::replay) with values: the frames in order, by reads of 256 KiB, without looking anything up.
+    ///
+    /// Cancel safety and errors: as [`replay`](Self::replay); [`Error::ChecksumMismatch`] of a value.
     pub fn replay_values(&self, section: u64, position: u64) -> RawReplayValues {
         RawReplayValues::new(self.clone(), section, position)
     }
@@ -293,13 +304,22 @@ impl RawOversized {
     /// It goes on to the next section when there is one and the one it is in has nothing more to show; what is appended to
     /// that one later it does not see, unless the store is [ordered](crate::Config::ordered). In a read-only store it ends
     /// with what is there.
+    ///
+    /// Cancel safety and errors: as [`replay`](Self::replay); [`Error::Poisoned`] when what was appended will not become
+    /// durable, [`Error::Closed`].
     pub fn tail(&self, section: u64, position: u64, until: Until) -> RawTail {
         RawTail::new(self.clone(), section, position, until)
     }
 
     /// Looks at everything of the sections that exist and lie in `sections`: each frame with its value, each page of the
     /// index that counts, each record against its frame, the headers, the manifest. Changes nothing, and may run beside
-    /// everything else.
+    /// everything else. A stream without an item: all is as it should be.
+    ///
+    /// Cancel safety: the stream may be dropped.
+    ///
+    /// # Errors
+    /// Yielded when something cannot be read, and nothing is known about it: [`Error::Storage`]. Damage is a [`Finding`],
+    /// not an error.
     pub fn verify(&self, sections: impl RangeBounds<u64>) -> Verify {
         let all = self.sections().into_iter().filter(|section| sections.contains(section)).collect();
         Verify::new(self.clone(), all)

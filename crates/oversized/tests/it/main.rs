@@ -12,4 +12,8 @@ mod commit;
 mod common;
 mod damaged;
 mod defects;
+mod documented;
+mod limits;
+mod read_store;
 mod sweep;
+mod together;

@@ -109,3 +109,14 @@ proptest! {
         prop_assert_eq!(found.is_some(), (1..=40).contains(&len));
     }
 }
+
+/// A slot for no bytes, with a checksum that matches: no writer leaves one, so no page begins with it.
+#[test]
+fn a_slot_for_nothing_counts_for_nothing() {
+    let empty = Mark::next(binding(), 5, [&b""[..]], 4, None);
+    assert_eq!(verify(geometry(), binding(), 5, &page(b"", empty.slots(None))), None);
+    // Beside one that counts it does not either, newer though it is.
+    let mark = Mark::next(binding(), 5, [&b"abc"[..]], 4, None);
+    let newer = Mark::next(binding(), 5, [&b""[..]], 4, Some(&mark));
+    assert_eq!(verify(geometry(), binding(), 5, &page(b"abc", newer.slots(Some(&mark)))), Some(mark));
+}

@@ -195,3 +195,22 @@ fn an_item_in_a_cached_page_is_looked_at_in_place() {
     assert_eq!(second.unwrap().unwrap(), first.unwrap().unwrap().wrapping_add(1), "the same page, no copy");
     assert!(paged.try_read_with(36, 8, |_| ()).is_none(), "across two pages: nowhere in one piece");
 }
+
+/// A stream is cut far back and appended to. The pages it had proved durable are gone: what is written in their place must
+/// not prove that they are there, before a sync has returned for it (I5).
+#[test]
+fn a_cut_lowers_the_floor_of_what_comes() {
+    let paged = open();
+    for page in 0..6 {
+        put(&paged, page * 40, 40);
+        block_on(paged.sync()).unwrap();
+    }
+    block_on(paged.cut(40)).unwrap();
+    put(&paged, 40, 80);
+    block_on(paged.flush()).unwrap();
+    let bytes = block_on(paged.blob().read_at(64, 2 * 64)).unwrap();
+    for (number, bytes) in (1..).zip(bytes.chunks(64)) {
+        let mark = page::verify(paged.geometry(), paged.binding(), number, bytes).unwrap();
+        assert_eq!((mark.len(), mark.slot.floor), (40, 1), "page {number}");
+    }
+}

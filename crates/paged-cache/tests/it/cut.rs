@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use blob_runtime::append::Config;
 use blob_runtime::sim::{self, Crash, Cut, Fault, Sim};
-use blob_runtime::{Format, Kind, Operation, Storage, StoreId, Want};
+use blob_runtime::{Format, HeaderState, Kind, Operation, Storage, StoreId, Want};
 use paged_cache::{Error, PageCache, Paged, Survey};
 
 /// Bytes of a page of 64 that are the stream's.
@@ -143,4 +143,54 @@ fn a_length_that_only_the_cache_knows_is_set_again() {
         }
     }
     assert!(longer_on_the_disk >= 4, "{longer_on_the_disk} of the cuts left a longer file on the disk");
+}
+
+/// The first sync of a stream fails, and nothing of it is on the disk, not the header either; the process is killed. The
+/// next open finds all of it in the page cache, and makes it durable: header, pages and name.
+#[test]
+fn a_header_that_only_the_cache_knows_is_written_again() {
+    sim::run(1, async |sim| {
+        let format = Format::new(Kind::PAGED, Want::Exactly(StoreId(1))).unit(Want::Default(64));
+        let blob = sim.storage().open("p", b"stream", &format).await.unwrap();
+        let survey = Survey::new(blob, None).await.unwrap();
+        let paged = Paged::new(survey, 0, &PageCache::new(0), Config::default());
+        append(&paged, 3 * DATA + 7).await.unwrap();
+        sim.faults().inject(Fault::eio(Operation::Sync).survivors(Cut::LoseAll));
+        let failed = paged.sync().await.unwrap_err();
+        assert!(matches!(failed, Error::Storage(blob_runtime::Error::Poisoned { .. })), "{failed:?}");
+        drop(paged);
+        sim.crash(Crash::Kill);
+        assert_eq!(sim.disk().durable("p", b"stream"), Some(Vec::new()), "nothing has reached the disk");
+        let shown = open(&sim).await.unwrap().len();
+        assert_eq!(shown, (3 * DATA + 7) as u64);
+        sim.crash(Crash::Power(Cut::LoseAll));
+        let blob = sim.storage().open("p", b"stream", &format.existing()).await.unwrap();
+        assert_eq!(blob.header_state(), HeaderState::Sound);
+        assert_eq!(open(&sim).await.unwrap().read_at(0, 3 * DATA + 7).await.unwrap(), stream(3 * DATA + 7));
+    });
+}
+
+/// A stream is cut and grows again with other bytes, and a block that was cut off comes back with what it held before, as
+/// ext4 does with `data=writeback` (defect 38). An old page would fit to the byte: the same number, the same store. It was
+/// overwritten with zeros, durably, before the truncation, so what comes back is no page.
+#[test]
+fn a_freed_block_that_comes_back_holds_no_page() {
+    for seed in 0..400 {
+        sim::run(seed, async |sim| {
+            sim.disk().set_stale(true);
+            let paged = open(&sim).await.unwrap();
+            State::EachPageSynced.make(&paged).await.unwrap();
+            paged.cut(DATA as u64).await.unwrap();
+            for _ in 1..6 {
+                paged.append(DATA, |_, space| space.put(&[0xaa; DATA])).await.unwrap();
+                paged.flush().await.unwrap();
+            }
+            drop(paged);
+            sim.crash(Crash::Power(Cut::Random));
+            let found = open(&sim).await.unwrap();
+            let shown = found.read_at(0, usize::try_from(found.len()).unwrap()).await.unwrap();
+            assert_eq!(shown[..DATA], stream(DATA), "seed {seed}");
+            assert!(shown[DATA..].iter().all(|byte| *byte == 0xaa), "seed {seed}: an old page is back");
+        });
+    }
 }

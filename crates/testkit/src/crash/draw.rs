@@ -86,11 +86,7 @@ impl Draw {
             4 => Crash::Power(Cut::AllBut(self.rng.usize(0..12))),
             _ => Crash::Power(Cut::Random),
         };
-        Life {
-            settings: self.settings(),
-            ops: (0..count).map(|_| self.op()).collect(),
-            end: End { step, crash },
-        }
+        Life { settings: self.settings(), ops: (0..count).map(|_| self.op()).collect(), end: End { step, crash } }
     }
 
     fn settings(&mut self) -> Settings {

@@ -57,9 +57,7 @@ pub(super) struct Busy<'a> {
 impl Busy<'_> {
     /// Whether nothing else was under way at any time since it began, and no change was left behind.
     pub(super) fn is_alone(&self) -> bool {
-        self.alone
-            && self.machine.begun.load(Ordering::Relaxed) == self.begun
-            && !self.machine.oracle().is_changing()
+        self.alone && self.machine.begun.load(Ordering::Relaxed) == self.begun && !self.machine.oracle().is_changing()
     }
 }
 
@@ -136,7 +134,10 @@ impl Machine {
         }
         let beside = matches!(
             error,
-            Error::Rewound { .. } | Error::ItemOutOfRange { .. } | Error::SectionOutOfRange { .. } | Error::Pruned { .. }
+            Error::Rewound { .. }
+                | Error::ItemOutOfRange { .. }
+                | Error::SectionOutOfRange { .. }
+                | Error::Pruned { .. }
         );
         if beside && !alone {
             return Ok(());

@@ -136,7 +136,8 @@ impl World {
             }
             if ordered
                 && found < model.entries.len()
-                && let Some((later, _)) = shown.range(section..).find(|(later, ids)| *later > section && !ids.is_empty())
+                && let Some((later, _)) =
+                    shown.range(section..).find(|(later, ids)| *later > section && !ids.is_empty())
             {
                 return Err(format!("P2: ordered, and section {later} shows entries, section {section} is not whole"));
             }
@@ -165,7 +166,8 @@ impl World {
                     let entry = old.and_then(|old| old.entries.get(at));
                     entry.is_some_and(|entry| entry.id == id && entry.joined)
                 };
-                let entries = ids.iter().enumerate().map(|(at, id)| Entry { id: *id, when: 0, joined: joined(at, *id) });
+                let entries =
+                    ids.iter().enumerate().map(|(at, id)| Entry { id: *id, when: 0, joined: joined(at, *id) });
                 (*section, Section { entries: entries.collect(), synced: ids.len() })
             })
             .collect();

@@ -84,7 +84,8 @@ pub enum Action {
     Open(Fate),
     /// The process is killed between two operations.
     Kill,
-    /// The power is cut while no process runs; this one of the ways it may end.
+    /// What the cache had and the disk had not is lost, in this one of the ways that may end. With the kill before it that
+    /// is a crash of the machine.
     PowerCut(u32),
     /// Media rot.
     Rot(Place),
@@ -107,9 +108,11 @@ impl Call {
 }
 
 /// Everything that may happen in this world.
-pub(crate) fn enabled(world: &World, bounds: &Bounds, rules: Rules, actions: &mut Vec<Action>) {
+///
+/// Answers whether that is all: of a power cut that may end in too many ways, a spread of them is taken.
+pub(crate) fn enabled(world: &World, bounds: &Bounds, rules: Rules, actions: &mut Vec<Action>) -> bool {
     if world.breach.is_some() || world.refused {
-        return;
+        return true;
     }
     if world.writer.is_some() {
         for op in bounds.ops(world.left.ops) {
@@ -118,22 +121,23 @@ pub(crate) fn enabled(world: &World, bounds: &Bounds, rules: Rules, actions: &mu
         if world.left.crashes > 0 {
             actions.push(Action::Kill);
         }
-        return;
+        return true;
     }
     fates(world, bounds, rules, Call::Open, actions);
     if world.disk.is_pending() {
-        if world.left.crashes > 0 {
-            let outcomes = world.disk.outcomes(bounds.media);
-            // Too many: a spread of them, with none and all.
-            let most = outcomes.min(bounds.max_outcomes);
-            let spread = |number: u32| {
-                u32::try_from(u64::from(number) * u64::from(outcomes - 1) / u64::from(most - 1).max(1)).unwrap_or(0)
-            };
-            actions.extend((0..most).map(|number| Action::PowerCut(spread(number))));
-        }
-    } else if world.left.rots > 0 {
+        let outcomes = world.disk.outcomes(bounds.media);
+        // With none and all.
+        let most = outcomes.min(bounds.max_outcomes);
+        let spread = |number: u32| {
+            u32::try_from(u64::from(number) * u64::from(outcomes - 1) / u64::from(most - 1).max(1)).unwrap_or(0)
+        };
+        actions.extend((0..most).map(|number| Action::PowerCut(spread(number))));
+        return most == outcomes;
+    }
+    if world.left.rots > 0 {
         rots(world, actions);
     }
+    true
 }
 
 /// The fates of a call: it ends well; it is killed before any step but the first, which is a kill between two calls; one
@@ -227,7 +231,6 @@ pub(crate) fn next(world: &World, bounds: &Bounds, rules: Rules, action: Action)
         Action::PowerCut(outcome) => {
             let mut next = world.clone();
             next.disk.power_cut(outcome, bounds.media);
-            next.left.crashes -= 1;
             Some(next)
         }
         Action::Rot(place) => {
@@ -349,7 +352,10 @@ fn refused(before: &World, after: &World) -> Option<Breach> {
     let promise = match before.history.rot {
         Some(Rot { values: Some(_), .. }) => {
             let cells = |world: &World| {
-                world.disk.pairs.clone().map(|pair| (pair.values.cells().to_vec(), pair.index.cells().to_vec()))
+                world.disk.pairs.clone().map(|pair| {
+                    let names = (pair.values_name.cache, pair.index_name.cache);
+                    (pair.values.cells().to_vec(), pair.index.cells().to_vec(), names)
+                })
             };
             (cells(before) != cells(after)).then_some(Promise::Told)
         }

@@ -40,7 +40,7 @@ impl Bounds {
             ahead: false,
             items: 6,
             room: 12,
-            max_outcomes: 4096,
+            max_outcomes: 1 << 16,
         }
     }
 
@@ -51,7 +51,7 @@ impl Bounds {
         Self { script: true, ops, ..Self::free([], max_ops) }
     }
 
-    /// Kills and power cuts, together.
+    /// Crashes: kills of the process, each perhaps with a power cut.
     #[must_use]
     pub fn crashes(self, crashes: u8) -> Self {
         Self { crashes, ..self }
@@ -111,7 +111,8 @@ impl Bounds {
         Self { items, ..self }
     }
 
-    /// Ways a power cut may end that are looked at; if there are more, a spread of them.
+    /// Ways a power cut may end that are looked at; if there are more, a spread of
+    /// them, and the outcome says so.
     #[must_use]
     pub fn max_outcomes(self, max_outcomes: u32) -> Self {
         Self { max_outcomes: max_outcomes.max(2), ..self }

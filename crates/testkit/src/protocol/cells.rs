@@ -131,7 +131,7 @@ impl Page {
         valid.max_by_key(|page| page.slot.generation)
     }
 
-    /// The cells of a page with these entries: the new slot, beside the one that counts now.
+    /// The entries it counts.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> {
         self.slot.over.into_iter().flatten()
     }

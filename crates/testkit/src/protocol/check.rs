@@ -1,7 +1,6 @@
 //! The search.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -22,8 +21,10 @@ pub struct Outcome {
     pub unique_states: usize,
     /// Actions of the longest path.
     pub depth: usize,
-    /// Everything within the bounds was looked at, unless a counterexample ended the search.
+    /// The search came to its end in time.
     pub complete: bool,
+    /// Of a power cut that may end in more ways than the bounds allow, a spread of them was looked at.
+    pub sampled: bool,
     /// How long it took.
     pub elapsed: Duration,
     /// A promise that is broken, and how.
@@ -44,7 +45,7 @@ pub struct Counterexample {
 impl Outcome {
     /// Whether all promises hold in all that there is within the bounds.
     pub fn holds(&self) -> bool {
-        self.complete && self.counterexample.is_none()
+        self.complete && !self.sampled && self.counterexample.is_none()
     }
 
     /// The promise that is broken, if any.
@@ -60,8 +61,9 @@ impl fmt::Display for Outcome {
         write!(f, "{states} states, {unique_states} different, depth {depth}, {seconds:.1} s")?;
         match &self.counterexample {
             Some(found) => write!(f, "\n{found}"),
-            None if self.complete => f.write_str(": every promise holds"),
-            None => f.write_str(": out of time"),
+            None if !self.complete => f.write_str(": out of time"),
+            None if self.sampled => f.write_str(": every promise holds in what was drawn"),
+            None => f.write_str(": every promise holds"),
         }
     }
 }
@@ -83,8 +85,13 @@ impl fmt::Display for Counterexample {
 /// is over. With one thread the counterexample is a shortest one.
 pub fn check(bounds: Bounds, rules: Rules, threads: usize, limit: Duration) -> Outcome {
     let started = Instant::now();
-    let out_of_time = Arc::new(AtomicBool::new(false));
-    let model = Protocol { bounds, rules, end: started.checked_add(limit), out_of_time: Arc::clone(&out_of_time) };
+    let model = Protocol {
+        bounds,
+        rules,
+        end: started.checked_add(limit),
+        out_of_time: AtomicBool::new(false),
+        sampled: AtomicBool::new(false),
+    };
     let search = model.checker().threads(threads.max(1)).finish_when(HasDiscoveries::Any).spawn_bfs().join();
     let found = search.discoveries().into_values().map(stateright::Path::into_vec);
     let found = found.filter_map(|steps| Some((steps.last()?.0.breach?, steps)));
@@ -97,7 +104,8 @@ pub fn check(bounds: Bounds, rules: Rules, threads: usize, limit: Duration) -> O
         states: search.state_count(),
         unique_states: search.unique_state_count(),
         depth: search.max_depth(),
-        complete: !out_of_time.load(Ordering::Relaxed),
+        complete: !search.model().out_of_time.load(Ordering::Relaxed),
+        sampled: search.model().sampled.load(Ordering::Relaxed),
         elapsed: started.elapsed(),
         counterexample,
     }
@@ -108,7 +116,8 @@ struct Protocol {
     bounds: Bounds,
     rules: Rules,
     end: Option<Instant>,
-    out_of_time: Arc<AtomicBool>,
+    out_of_time: AtomicBool,
+    sampled: AtomicBool,
 }
 
 /// One property for each promise.
@@ -141,7 +150,9 @@ impl Model for Protocol {
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        enabled(world, &self.bounds, self.rules, actions);
+        if !enabled(world, &self.bounds, self.rules, actions) {
+            self.sampled.store(true, Ordering::Relaxed);
+        }
     }
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {

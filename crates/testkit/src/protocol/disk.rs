@@ -21,11 +21,11 @@ pub(crate) trait Content: Copy + Eq + Hash + Debug {
 
 /// What the media may do besides losing writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Media {
+pub(crate) struct Media {
     /// A block that was cut off may come back when the file grows over it again and the write to it is lost.
-    pub stale: bool,
+    pub(crate) stale: bool,
     /// A cell may be torn.
-    pub torn: bool,
+    pub(crate) torn: bool,
 }
 
 /// One change of a file.
@@ -108,11 +108,17 @@ impl<C: Content> File<C> {
         }
         for (number, cell) in (first..).zip(cells) {
             let target = small(number);
-            let fresh = number >= old || self.cache[number] != *cell || self.in_limbo(target);
-            if fresh {
-                self.pending.push(Pending { effect: Effect::Write(target, *cell), limbo: false });
-                self.cache[number] = *cell;
+            let effect = Effect::Write(target, *cell);
+            // Behind the end a growth alone brings zeros, unless the block holds something else.
+            let shows = self.cache[number] == *cell;
+            let stays = shows && (number < old || self.blocks.get(number).is_none_or(|block| block == cell));
+            match self.last_write(target) {
+                Some(last) if stays && last.limbo && last.effect == effect => last.limbo = false,
+                Some(Pending { limbo: true, .. }) => self.pending.push(Pending { effect, limbo: false }),
+                _ if stays => {}
+                _ => self.pending.push(Pending { effect, limbo: false }),
             }
+            self.cache[number] = *cell;
         }
         if end > old {
             self.push_grow(small(end));
@@ -139,10 +145,10 @@ impl<C: Content> File<C> {
         }
     }
 
-    fn in_limbo(&self, at: u8) -> bool {
-        let mut pending = self.pending.iter().rev();
-        let last = pending.find(|pending| matches!(pending.effect, Effect::Write(target, _) if target == at));
-        last.is_some_and(|last| last.limbo)
+    /// The last write to a cell that a power cut could undo.
+    fn last_write(&mut self, at: u8) -> Option<&mut Pending<C>> {
+        let mut pending = self.pending.iter_mut().rev();
+        pending.find(|pending| matches!(pending.effect, Effect::Write(target, _) if target == at))
     }
 
     /// A sync that returns: everything written since the last one is on the disk, but what an earlier failed sync has made
@@ -251,6 +257,8 @@ impl<C: Content> File<C> {
                     blocks[usize::from(at)] = torn.unwrap_or(new);
                     ours[usize::from(at)] = true;
                 }
+                // What a sync has failed over is older than what was synced since, which may reach further.
+                Effect::Grow(to) if one.limbo => len = len.max(to.into()),
                 Effect::Grow(to) => len = to.into(),
                 Effect::Cut(to) => {
                     len = to.into();
@@ -318,7 +326,11 @@ fn grown<C: Content>(number: usize, pending: &[Pending<C>], on_disk: u8) -> Opti
     let later = pending.iter().skip(number + 1).filter(|one| !one.limbo);
     match pending[number].effect {
         Effect::Cut(len) => {
-            let to = later.fold(len, |to, one| if let Effect::Grow(len) = one.effect { to.max(len) } else { to });
+            let to = later.fold(len, |to, one| match one.effect {
+                Effect::Write(at, _) => to.max(at + 1),
+                Effect::Grow(len) => to.max(len),
+                Effect::Cut(_) => to,
+            });
             (to < on_disk).then_some(Effect::Cut(to))
         }
         effect => Some(effect),

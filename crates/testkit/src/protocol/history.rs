@@ -210,8 +210,7 @@ impl History {
         for (log, sights) in settled.sections.iter_mut().zip(&view.sections) {
             log.settle(small(sights.len()));
         }
-        // What a crash has lost is not marked as removed: another crash may not bring it back either, but it is no undone
-        // change.
+        // What a crash has lost is not marked as removed: if it comes back that breaks P2, not P6.
         self.now = settled;
         self.after = None;
         self.recovery_cut = false;

@@ -20,7 +20,7 @@ pub fn suite(ops: u8) -> Vec<Search> {
     let search = |name, bounds| Search { name, bounds };
     vec![
         search("a crash, and one in the recovery behind it", all().crashes(2)),
-        search("torn cells, blocks that come back, three crashes", fewer().crashes(3).torn().stale()),
+        search("torn cells, blocks that come back, three crashes", fewer().crashes(2).torn().stale()),
         search("a sync or a write fails", fewer().crashes(2).faults(1).torn().stale()),
         search("a cell rots", all().crashes(1).rots(1)),
         search("a cell rots, and something fails", fewer().crashes(2).faults(1).rots(1)),

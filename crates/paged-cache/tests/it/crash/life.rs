@@ -206,6 +206,24 @@ impl Life {
         .boxed()
     }
 
+    /// A seal; what was there when it was called is durable when it ends.
+    fn seal(&mut self) -> BoxFuture<'static, Result<(), Error>> {
+        let (held, oracle) = (Arc::clone(&self.held), Arc::clone(&self.oracle));
+        async move {
+            let (covered, epoch) = {
+                let oracle = oracle.lock().unwrap();
+                (oracle.len(), oracle.epoch)
+            };
+            let result = held.paged.seal().await;
+            let mut oracle = oracle.lock().unwrap();
+            if result.is_ok() && oracle.epoch == epoch {
+                oracle.acknowledge(covered);
+            }
+            result
+        }
+        .boxed()
+    }
+
     /// A task of its own that appends and syncs, beside what comes.
     fn beside(&mut self) {
         let (append, sync) = (self.append(), self.sync());
@@ -285,7 +303,11 @@ impl Life {
                     let flush = async move { held.paged.flush().await }.boxed();
                     ("flush", self.drive(flush, 4, 6).await)
                 }
-                9..12 => {
+                11 => {
+                    let seal = self.seal();
+                    ("seal", self.drive(seal, 4, 10).await)
+                }
+                9 | 10 => {
                     let sync = self.sync();
                     ("sync", self.drive(sync, 4, 10).await)
                 }

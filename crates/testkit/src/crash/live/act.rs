@@ -75,10 +75,14 @@ impl Machine {
             .boxed(),
             Op::Together(ops) => async move {
                 let ended = join_all(ops.iter().map(|op| self.act(store, op))).await;
-                ended.into_iter().fold(Ok(()), |all, one| match (all, one) {
-                    (Err(Stop::Over), _) | (_, Err(Stop::Over)) => Err(Stop::Over),
-                    (all, one) => all.and(one),
-                })
+                let mut all = Ok(());
+                for one in ended {
+                    all = match (all, one) {
+                        (Err(Stop::Over), _) | (_, Err(Stop::Over)) => Err(Stop::Over),
+                        (all, one) => all.and(one),
+                    };
+                }
+                all
             }
             .boxed(),
             // The others are not beside anything: see `top`.

@@ -110,6 +110,22 @@ fn a_failed_truncation_stays_undone_until_the_length_is_set_again() {
     assert_eq!(cuts(&file, PLAIN), set(&["ax"]));
 }
 
+/// Cut and grown again, both under a sync that failed; then what is there is written again and synced. Neither the cut nor
+/// the growth, if they are done at all, takes any of it.
+#[test]
+fn what_was_synced_outlives_what_is_in_doubt() {
+    let mut file = file("abc");
+    file.set_len(1);
+    write(&mut file, 1, "x");
+    file.sync_failed();
+    write(&mut file, 1, "x");
+    file.sync(PLAIN);
+    assert_eq!(cuts(&file, PLAIN), set(&["ax", "axc"]));
+    write(&mut file, 2, "y");
+    file.sync(PLAIN);
+    assert_eq!(cuts(&file, PLAIN), set(&["axy"]));
+}
+
 /// Truncated and grown over, with the write to the block lost: zeros, or what the block held.
 #[test]
 fn a_freed_block_may_come_back() {

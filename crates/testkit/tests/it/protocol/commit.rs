@@ -8,26 +8,26 @@ use super::{needed, script};
 /// a power cut and claims that the first one was durable.
 #[test]
 fn a_floor_says_only_what_a_sync_has_returned_for() {
-    needed(Rule::FloorSynced, script(&[Append(0), Append(0), Sync(0)]).crashes(2), Promise::NoFalseAlarm);
+    needed(Rule::FloorSynced, script(&[Append(0), Append(0), Sync(0)]).crashes(1), Promise::NoFalseAlarm);
 }
 
 /// A long batch is written and synced in two parts (defect 54). The frame behind it says that half of it is durable; that
 /// is true, and no recovery may keep half a batch.
 #[test]
 fn a_floor_never_lies_inside_a_batch() {
-    needed(Rule::FloorOutsideBatch, script(&[Batch(0), FlushSync(0), Append(0), Sync(0)]).crashes(2), Promise::Prefix);
+    needed(Rule::FloorOutsideBatch, script(&[Batch(0), FlushSync(0), Append(0), Sync(0)]).crashes(1), Promise::Prefix);
 }
 
 /// The first sync of a section makes its bytes durable and forgets the directory: the file is gone.
 #[test]
 fn the_first_sync_makes_the_name_durable() {
-    needed(Rule::FirstSyncNames, script(&[Append(0), Sync(0)]).crashes(2), Promise::Durable);
+    needed(Rule::FirstSyncNames, script(&[Append(0), Sync(0)]).crashes(1), Promise::Durable);
 }
 
 /// A sync fails, and the kernel calls the pages clean (defect 13). The next sync has nothing to write and says Ok.
 #[test]
 fn a_failed_sync_poisons() {
-    needed(Rule::FailedSyncPoisons, script(&[Append(0), Sync(0), Sync(0)]).crashes(2).syncs_fail(1), Promise::Durable);
+    needed(Rule::FailedSyncPoisons, script(&[Append(0), Sync(0), Sync(0)]).crashes(1).syncs_fail(1), Promise::Durable);
 }
 
 /// The disk is full in the middle of a batch (defect 51). Whoever forgets the rest of it appends the next item behind half
@@ -45,21 +45,21 @@ fn what_a_failed_write_has_left_is_written_first() {
 /// torn tail looks like damage.
 #[test]
 fn dirty_is_durable_before_the_first_write() {
-    needed(Rule::DirtyFirst, script(&[Append(0), Close, Append(0), Sync(0)]).crashes(2), Promise::NoFalseAlarm);
+    needed(Rule::DirtyFirst, script(&[Append(0), Close, Append(0), Sync(0)]).crashes(1), Promise::NoFalseAlarm);
 }
 
 /// A store that was closed in order is opened, nothing is appended, and an index is made of what is there (defect 52). A
 /// power cut leaves half a page in a store that says clean.
 #[test]
 fn dirty_is_durable_before_a_checkpoint() {
-    needed(Rule::DirtyBeforeCheckpoint, script(&[Append(0), Close, Checkpoint(0)]).crashes(2), Promise::NoFalseAlarm);
+    needed(Rule::DirtyBeforeCheckpoint, script(&[Append(0), Close, Checkpoint(0)]).crashes(1), Promise::NoFalseAlarm);
 }
 
 /// Frames and their seal in one write, under one sync: the seal survives, a frame does not, and the seal claims that it
 /// was durable.
 #[test]
 fn a_seal_is_written_when_all_before_it_is_synced() {
-    needed(Rule::SealAfterSync, script(&[Append(0), Seal(0)]).crashes(2), Promise::NoFalseAlarm);
+    needed(Rule::SealAfterSync, script(&[Append(0), Seal(0)]).crashes(1), Promise::NoFalseAlarm);
 }
 
 /// The store says clean, and its last seal is lost: everything that a clean store must end with is not there.
@@ -79,7 +79,7 @@ fn a_close_seals() {
 fn clean_is_said_only_when_everything_is_durable() {
     needed(
         Rule::CleanWhenDurable,
-        script(&[Append(0), Sync(0), Close]).crashes(2).syncs_fail(1),
+        script(&[Append(0), Sync(0), Close]).crashes(1).syncs_fail(1),
         Promise::NoFalseAlarm,
     );
 }

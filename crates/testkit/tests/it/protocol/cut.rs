@@ -11,7 +11,7 @@ fn a_rewind_overwrites_what_it_cuts() {
     needed(
         Rule::RewindZeros,
         script(&[Append(0), Seal(0), Append(0), Sync(0), RewindSection(0, 0), Append(0), Append(0), Sync(0)])
-            .crashes(2)
+            .crashes(1)
             .stale(),
         Promise::NoFalseAlarm,
     );
@@ -23,7 +23,7 @@ fn the_zeros_of_a_rewind_are_synced_before_the_truncation() {
     needed(
         Rule::RewindZerosSynced,
         script(&[Append(0), Seal(0), Append(0), Sync(0), RewindSection(0, 0), Append(0), Append(0), Sync(0)])
-            .crashes(2)
+            .crashes(1)
             .stale(),
         Promise::NoFalseAlarm,
     );
@@ -44,7 +44,7 @@ fn the_zeros_of_a_recovery_are_synced_before_the_truncation() {
 
 fn torn_tail_comes_back() -> testkit::protocol::Bounds {
     let ops = [Append(0), Seal(0), Append(0), Append(0), Sync(0), RewindSection(0, 0), Append(0), Append(0), Sync(0)];
-    script(&ops).crashes(4).stale()
+    script(&ops).crashes(3).stale()
 }
 
 /// After a crash there are zeros behind the last frame. If they stay, what is appended is written over them, and a store
@@ -52,7 +52,7 @@ fn torn_tail_comes_back() -> testkit::protocol::Bounds {
 #[test]
 fn zeros_behind_the_end_are_cut_too() {
     let ops = [Append(0), Append(0), Sync(0), RewindSection(0, 0), Append(0), Append(0), Append(0), Close];
-    needed(Rule::ZerosCut, script(&ops).crashes(2), Promise::NoFalseAlarm);
+    needed(Rule::ZerosCut, script(&ops).crashes(1), Promise::NoFalseAlarm);
 }
 
 /// A truncation's sync fails, and the process ends: the cache shows the short file, the disk has the long one. Who only
@@ -61,5 +61,5 @@ fn zeros_behind_the_end_are_cut_too() {
 #[test]
 fn a_length_that_is_seen_is_set_again() {
     let ops = [Append(0), Append(0), Append(0), Sync(0), RewindSection(0, 1), Close];
-    needed(Rule::LengthSetAgain, script(&ops).crashes(2).syncs_fail(1), Promise::NoFalseAlarm);
+    needed(Rule::LengthSetAgain, script(&ops).crashes(1).syncs_fail(1), Promise::NoFalseAlarm);
 }

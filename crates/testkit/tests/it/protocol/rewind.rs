@@ -4,10 +4,11 @@ use testkit::protocol::{Op::*, Promise, Rule};
 
 use super::{needed, script};
 
-/// What a rewind keeps was appended and not synced; the intent names it all the same, and a power cut takes it.
+/// What a rewind keeps was appended and not synced; the intent names it all the same, and a power cut takes it. The open
+/// that carries the intent on misses it.
 #[test]
 fn what_a_rewind_keeps_is_synced_before_its_intent() {
-    needed(Rule::KeptSynced, script(&[Append(0), Append(0), RewindSection(0, 1)]).crashes(2), Promise::Durable);
+    needed(Rule::KeptSynced, script(&[Append(0), Append(0), RewindSection(0, 1)]).crashes(1), Promise::NoFalseAlarm);
 }
 
 /// A rewind cuts, and the power goes: without an intent nobody carries it on.
@@ -15,7 +16,7 @@ fn what_a_rewind_keeps_is_synced_before_its_intent() {
 fn the_intent_is_durable_before_anything_is_cut() {
     needed(
         Rule::IntentFirst,
-        script(&[Append(0), Append(0), Sync(0), RewindSection(0, 0)]).crashes(2),
+        script(&[Append(0), Append(0), Sync(0), RewindSection(0, 0)]).crashes(1),
         Promise::Atomic,
     );
 }
@@ -37,7 +38,7 @@ fn the_intent_is_cleared_before_the_rewind_returns() {
 fn appends_are_held_until_the_intent_is_cleared() {
     needed(
         Rule::RewindHolds,
-        script(&[Append(0), Append(0), RewindSection(0, 1)]).crashes(2).guests(1),
+        script(&[Append(0), Append(0), RewindSection(0, 1)]).crashes(1).guests(1),
         Promise::Durable,
     );
 }
@@ -68,7 +69,7 @@ fn a_late_sync_does_not_raise_the_floor_beyond_the_cut() {
 
 fn regrown() -> testkit::protocol::Bounds {
     let ops = [Append(0), Append(0), Append(0), Sync(0), RewindSection(0, 0), Append(0), Append(0), Sync(0)];
-    script(&ops).crashes(2)
+    script(&ops).crashes(1)
 }
 
 /// A rewind into a batch (defect 43): what is left of it is whole only because a seal ends it.
@@ -80,11 +81,11 @@ fn a_rewind_seals() {
 /// The same, with a seal that was written and lost (defect 42).
 #[test]
 fn the_seal_of_a_rewind_is_synced_before_the_intent_is_cleared() {
-    needed(Rule::RewindSealSynced, script(&[Batch(0), RewindSection(0, 1)]).crashes(2), Promise::Durable);
+    needed(Rule::RewindSealSynced, script(&[Batch(0), RewindSection(0, 1)]).crashes(1), Promise::Durable);
 }
 
 /// A prune removes files before the manifest says so: a power cut leaves a section that was neither there nor pruned.
 #[test]
 fn pruned_to_is_durable_before_anything_is_removed() {
-    needed(Rule::PrunedFirst, script(&[Append(0), Sync(0), Prune]).crashes(2), Promise::Atomic);
+    needed(Rule::PrunedFirst, script(&[Append(0), Sync(0), Prune]).crashes(1), Promise::Atomic);
 }
