@@ -34,6 +34,8 @@ pub(crate) fn test(args: &Args) -> Result<(), Failure> {
         return mutations::run_all(&workspace, args.only.as_deref());
     }
     let mut command = cargo();
-    command.args(["run", "--quiet", "--profile", "crash", "--package", "testkit", "--bin", "crash", "--"]).args(&args.suite);
+    command
+        .args(["run", "--quiet", "--profile", "crash", "--package", "testkit", "--bin", "crash", "--"])
+        .args(&args.suite);
     run(command.current_dir(&workspace.root))
 }

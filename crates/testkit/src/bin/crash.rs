@@ -109,7 +109,11 @@ fn watched(name: &'static str, extent: Extent, tier: impl FnOnce(&Progress) -> S
         });
         let summary = tier(&progress);
         ended.store(true, Ordering::Relaxed);
-        if std::io::stderr().is_terminal() { bar.finish_and_clear() } else { bar.abandon() }
+        if std::io::stderr().is_terminal() {
+            bar.finish_and_clear()
+        } else {
+            bar.abandon()
+        }
         summary
     })
 }
