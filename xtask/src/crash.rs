@@ -1,7 +1,7 @@
 //! `cargo xtask test-crash`: the crash suite, run wide.
 //!
 //! The suite is a program of its own, `crash` in `crates/testkit`: it wants all optimisation, and this one is to be built
-//! in a moment. So this builds that in release and starts it; only `--mutations` is done here.
+//! in a moment. So this builds that with a profile of its own and starts it; only `--mutations` is done here.
 
 mod mutations;
 
@@ -34,6 +34,8 @@ pub(crate) fn test(args: &Args) -> Result<(), Failure> {
         return mutations::run_all(&workspace, args.only.as_deref());
     }
     let mut command = cargo();
-    command.args(["run", "--quiet", "--release", "--package", "testkit", "--bin", "crash", "--"]).args(&args.suite);
+    command
+        .args(["run", "--quiet", "--profile", "crash", "--package", "testkit", "--bin", "crash", "--"])
+        .args(&args.suite);
     run(command.current_dir(&workspace.root))
 }

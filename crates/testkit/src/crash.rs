@@ -11,6 +11,7 @@
 //! A script is plain data, so it can be cut down and printed. The oracle is computed from the log of what was asked and
 //! answered and from the [model](World), never from the recovered store.
 
+mod damage;
 mod draw;
 mod items;
 mod live;
@@ -23,6 +24,7 @@ mod shown;
 mod shrink;
 mod world;
 
+pub use damage::{Edit, damage};
 pub use draw::Breadth;
 pub use items::{Id, Item};
 pub use oracle::{Checked, Oracle, Promise, Violation};

@@ -36,7 +36,7 @@ const OPEN_STEPS: u64 = 60_000;
 pub(super) struct Machine {
     pub(super) sim: Sim,
     oracle: Arc<Mutex<Oracle>>,
-    record_bytes: usize,
+    pub(super) record_bytes: usize,
     ordered: bool,
     /// How often the machine had crashed when this life began.
     crashes: u64,

@@ -43,6 +43,12 @@ fn run_with(script: &Script, oracle: Oracle) -> (Outcome, Vec<String>) {
             (sim.digest(), sim.counts())
         })
     }));
+    let story = oracle.lock().unwrap_or_else(PoisonError::into_inner).story();
+    (outcome(ended, &oracle), story)
+}
+
+/// What came of a run that has ended, or panicked.
+pub(super) fn outcome(ended: std::thread::Result<(u64, Counts)>, oracle: &Mutex<Oracle>) -> Outcome {
     let mut oracle = oracle.lock().unwrap_or_else(PoisonError::into_inner);
     let (digest, counts) = match ended {
         Ok(ended) => ended,
@@ -54,8 +60,7 @@ fn run_with(script: &Script, oracle: Oracle) -> (Outcome, Vec<String>) {
         }
     };
     oracle.checked.count(Promise::P8);
-    let story = oracle.story();
-    (Outcome { violation: oracle.violation().cloned(), digest, counts, checked: oracle.checked }, story)
+    Outcome { violation: oracle.violation().cloned(), digest, counts, checked: oracle.checked }
 }
 
 async fn conduct(sim: &Sim, script: &Script, oracle: &Arc<Mutex<Oracle>>) {

@@ -1,0 +1,232 @@
+//! Damage: a store that was worked with and left in order, or not, is changed behind its back, and opened.
+//!
+//! | what was done to it | what must hold |
+//! |---|---|
+//! | anything | no panic, an end, and no value that is not the append's (P3, P8); a reader reads |
+//! | nothing that carries a right checksum | `Refuse`: told, and no byte changed, or everything acknowledged is there (P4) |
+//! | the same | `Truncate`: of each section a prefix; whatever is missing is reported (P4) |
+//!
+//! What is changed may carry a right checksum: then it is what some program might have written, and only P8 is promised.
+
+mod edit;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use blob_runtime::sim::{self, Crash, Cut, Sim};
+use fastrand::Rng;
+use futures::{StreamExt, TryStreamExt};
+use oversized::{Error, OnDamage, RawOversized, last_bytes};
+
+use super::draw::Breadth;
+use super::items;
+use super::live::{Live, Machine};
+use super::oracle::{Oracle, Promise};
+use super::run::{Outcome, outcome};
+use super::script::{Op, Script, Settings};
+use super::world::Shown;
+
+pub use edit::Edit;
+use edit::{Files, files};
+
+/// How a damaged store is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Refuse,
+    Truncate,
+    ReadOnly,
+}
+
+/// Runs one seed of the damage tier. Answers also what was done to the files.
+pub fn damage(seed: u64) -> (Outcome, Vec<Edit>) {
+    let oracle = Arc::new(Mutex::new(Oracle::new(false, false)));
+    let (watched, edits) = (Arc::clone(&oracle), Arc::new(Mutex::new(Vec::new())));
+    let made = Arc::clone(&edits);
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        sim::run(seed, |sim| async move {
+            conduct(&sim, &watched, &made).await;
+            (sim.digest(), sim.counts())
+        })
+    }));
+    let edits = edits.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    (outcome(ended, &oracle), edits)
+}
+
+async fn conduct(sim: &Sim, oracle: &Arc<Mutex<Oracle>>, made: &Mutex<Vec<Edit>>) {
+    let mut rng = Rng::with_seed(sim.seed() ^ 0x6461_6d61_6765);
+    let mut script = Script::draw(sim.seed(), Breadth::Wide);
+    // Its first life alone, without what opens the store again and again.
+    let Some(mut life) = (!script.lives.is_empty()).then(|| script.lives.remove(0)) else { return };
+    life.ops.truncate(12);
+    let machine = || Machine::new(sim.clone(), Arc::clone(oracle), script.record_bytes, false, false);
+    let closed = rng.bool();
+    life.ops.push(Op::SyncAll);
+    if closed {
+        life.ops.push(Op::Reopen { close: true, settings: life.settings });
+        life.ops.push(Op::Reopen { close: true, settings: life.settings });
+    }
+    sim.life(Live::run(machine(), life.settings, life.ops, false)).await;
+    // Recovered and sealed, when it was not closed.
+    if !closed {
+        sim.crash(Crash::Kill);
+        sim.life(Live::run(machine(), Settings::PLAIN, Vec::new(), false)).await;
+    }
+    sim.crash(Crash::Power(Cut::KeepAll));
+    let Some(model) = settled(oracle) else { return };
+    let before = files(sim);
+    let edits = edit::draw(&mut rng, &before, sim);
+    made.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&edits);
+    let after = files(sim);
+    if after == before {
+        return;
+    }
+    let way = [Way::Refuse, Way::Truncate, Way::ReadOnly][rng.usize(0..3)];
+    let case = Case { machine: machine(), way, closed, model, edits, after };
+    sim.life(case.look()).await;
+}
+
+/// What the store held, when the oracle is sure.
+fn settled(oracle: &Mutex<Oracle>) -> Option<Shown> {
+    let oracle = oracle.lock().unwrap_or_else(PoisonError::into_inner);
+    let [world] = oracle.worlds() else { return None };
+    if oracle.violation().is_some() {
+        return None;
+    }
+    let ids = |section: &super::Section| section.entries.iter().map(|entry| entry.id).collect();
+    Some(world.sections.iter().map(|(number, section)| (*number, ids(section))).collect())
+}
+
+struct Case {
+    machine: Machine,
+    way: Way,
+    closed: bool,
+    model: Shown,
+    edits: Vec<Edit>,
+    after: Files,
+}
+
+impl Case {
+    async fn look(self) {
+        let settings = Settings::PLAIN;
+        let on_damage = if self.way == Way::Truncate { OnDamage::Truncate } else { OnDamage::Refuse };
+        let config = self.machine.config(&settings).on_damage(on_damage).read_only(self.way == Way::ReadOnly);
+        let storage = self.machine.sim.storage();
+        self.machine.oracle().checked.count(Promise::P4);
+        let opened = RawOversized::open(storage, config, self.machine.record_bytes, last_bytes).await;
+        match opened {
+            Ok(store) => {
+                self.read(&store).await;
+                // Looked at by everything that there is.
+                let _: Vec<_> = store.verify(..).collect().await;
+                if self.way == Way::ReadOnly {
+                    self.unchanged("a reader");
+                    return;
+                }
+                let _ = store.close().await;
+            }
+            Err(error) => self.refused(&error),
+        }
+    }
+
+    /// A refusal has changed no byte, but that the manifest's slots were brought level.
+    fn refused(&self, error: &Error) {
+        if !is_told(error) {
+            self.broken(Promise::P4, format!("damage is told as {error:?}"));
+        }
+        if self.way != Way::Truncate {
+            self.unchanged("a refusal");
+        }
+    }
+
+    fn unchanged(&self, who: &str) {
+        let now = files(&self.machine.sim);
+        let level = |files: &Files| -> Files {
+            let own =
+                |(key, _): &(&(String, Vec<u8>, u32), &Vec<u8>)| key.1 != b"meta" && !key.0.ends_with("-quarantine");
+            files.iter().filter(own).map(|(key, bytes)| (key.clone(), bytes.clone())).collect()
+        };
+        // A header that was lost may be written again when what lies behind it proves it.
+        if level(&now) != level(&self.after) {
+            self.broken(Promise::P4, format!("{who} has changed bytes"));
+        }
+    }
+
+    fn broken(&self, promise: Promise, what: String) {
+        let (way, closed, edits) = (self.way, self.closed, &self.edits);
+        self.machine.broken(promise, format!("{what}; {way:?}, closed {closed}, {edits:?}"));
+    }
+
+    /// Every entry is right, or told to be wrong; none is missing without a word.
+    async fn read(&self, store: &RawOversized) {
+        let forged = self.edits.iter().any(Edit::is_forged);
+        let single = self.edits.len() == 1;
+        // What cannot be known: that a file was there; that zeros, or nothing, at the end of an unclean store were more.
+        let blind = self.edits.iter().any(|edit| edit.is_blind(self.closed)) || forged;
+        let mut lens = BTreeMap::new();
+        for section in store.sections() {
+            match store.len(section).await {
+                Ok(len) => drop(lens.insert(section, len)),
+                Err(error) if is_told(&error) => drop(lens.insert(section, u64::MAX)),
+                Err(error) => self.broken(Promise::P4, format!("len answers {error:?}")),
+            }
+            let len = lens.get(&section).copied().unwrap_or(0);
+            for position in 0..len.min(100) {
+                match store.read(section, position).await {
+                    Ok((record, value)) if !forged => self.judge(section, position, &record, &value),
+                    Ok(_) => {}
+                    Err(error) if is_told(&error) => {}
+                    Err(error) if forged => drop(error),
+                    Err(error) => self.broken(Promise::P4, format!("a read answers {error:?}")),
+                }
+            }
+            let _: Result<Vec<_>, _> = store.replay(section, 0).try_collect().await;
+            let _: Result<Vec<_>, _> = store.replay_values(section, 0).try_collect().await;
+        }
+        let told = !store.recovery().sections.is_empty() || store.recovery().opening.manifest_faults != [None, None];
+        for (section, ids) in self.model.iter().filter(|(_, ids)| !ids.is_empty()) {
+            let len = lens.get(section).copied().unwrap_or(0);
+            if len >= ids.len() as u64 || blind {
+                continue;
+            }
+            match self.way {
+                Way::Truncate if told => {}
+                // Two edits can take the last entries and what proves them.
+                _ if !self.closed && !single => {}
+                // A reader tells at the entry.
+                Way::ReadOnly => {}
+                _ => self.broken(Promise::P4, format!("section {section} has {len} of {} entries", ids.len())),
+            }
+        }
+    }
+
+    fn judge(&self, section: u64, position: u64, record: &[u8], value: &[u8]) {
+        self.machine.oracle().checked.count(Promise::P3);
+        let at = usize::try_from(position).unwrap_or(usize::MAX);
+        let right = self.model.get(&section).and_then(|ids| ids.get(at)).copied();
+        let id = items::id_of(record);
+        let item = id.and_then(|id| self.machine.oracle().item(id));
+        let sound = id.is_some()
+            && id == right
+            && item.is_some_and(|item| id.is_some_and(|id| items::value(id, item.len)[..] == *value));
+        if !sound {
+            self.broken(Promise::P3, format!("entry {position} of section {section} is append {id:?}, not {right:?}"));
+        }
+    }
+}
+
+/// Whether an error says that something is wrong with what is on the disk.
+fn is_told(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Corrupt { .. }
+            | Error::ChecksumMismatch { .. }
+            | Error::FormatMismatch { .. }
+            | Error::InvalidLocation { .. }
+            | Error::SectionOutOfRange { .. }
+            | Error::ItemOutOfRange { .. }
+            | Error::ValueTooLarge { .. }
+            | Error::Pruned { .. }
+            | Error::Stale { .. }
+    ) || error.storage().is_some()
+}
