@@ -24,17 +24,17 @@ struct Cli {
 enum Task {
     /// Checks everything: format, lints, docs, tests, examples, benches, another platform, our own rules.
     Ci(ci::Args),
-    /// The crash suite, run wide; and the mutations it must find.
-    TestCrash(crash::Args),
     /// Measures our store against plain files and, with `--peers`, against other engines; writes a report.
     Bench(bench::Args),
+    /// The crash suite, run wide; and the mutations it must find.
+    TestCrash(crash::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Ci(args) => ci::run(&args),
-        Task::TestCrash(args) => crash::test(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::TestCrash(args) => crash::test(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

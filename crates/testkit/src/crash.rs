@@ -17,6 +17,7 @@ mod items;
 mod live;
 mod oracle;
 mod print;
+mod promise;
 mod run;
 mod script;
 mod shown;

@@ -78,7 +78,9 @@ impl Plain {
     fn open(directory: &Path) -> Result<Self> {
         let path = directory.join("values");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        File::open(directory)?.sync_all()?;
+        if file.metadata()?.len() == 0 {
+            File::open(directory)?.sync_all()?;
+        }
         let mut sections = Vec::new();
         let written = scan(&file, |section, slot, _| {
             slots(&mut sections, section)?.push(slot);

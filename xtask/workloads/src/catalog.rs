@@ -46,7 +46,7 @@ pub const ROWS: [Row; 22] = [
     row("read-4k", "hot read, entry + value 4 KiB, p50", Metric::MedianNanos),
     row("read-64k", "hot read, entry + value 64 KiB, p50", Metric::MedianNanos),
     row("entry", "entry only, p50", Metric::MedianNanos),
-    Row { id: "entry-mean", title: "entry only, mean", workload: "entry", metric: Metric::NanosPerOperation },
+    Row { id: "entry-mean", title: "entry only, mean", workload: "entry", metric: Metric::MeanNanos },
     row("replay-entries", "replay entries", Metric::MillionsPerSecond),
     row("replay-values", "replay entries + 64 B values", Metric::MillionsPerSecond),
     row("reopen-sections", "reopen 1,000 sections x 20, clean", Metric::Millis),

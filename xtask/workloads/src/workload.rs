@@ -119,6 +119,8 @@ pub enum Metric {
     MeanMicros,
     /// Median time of an operation, in nanoseconds.
     MedianNanos,
+    /// Mean time of an operation, in nanoseconds.
+    MeanNanos,
     /// Time without the final sync, by operation, in nanoseconds.
     NanosPerOperation,
     /// Operations in a second.
@@ -145,6 +147,7 @@ impl Metric {
             Self::MedianMicros => outcome.latencies.as_ref()?.p50_ns as f64 / 1e3,
             Self::MeanMicros => outcome.latencies.as_ref()?.mean_ns / 1e3,
             Self::MedianNanos => outcome.latencies.as_ref()?.p50_ns as f64,
+            Self::MeanNanos => outcome.latencies.as_ref()?.mean_ns,
             Self::NanosPerOperation => outcome.elapsed_ns as f64 / operations,
             Self::PerSecond => operations / whole * 1e9,
             Self::MillionsPerSecond => operations / whole * 1e3,
@@ -160,7 +163,7 @@ impl Metric {
     pub fn unit(self) -> &'static str {
         match self {
             Self::MedianMicros | Self::MeanMicros => "us",
-            Self::MedianNanos => "ns",
+            Self::MedianNanos | Self::MeanNanos => "ns",
             Self::NanosPerOperation => "ns/op",
             Self::PerSecond => "ops/s",
             Self::MillionsPerSecond => "M/s",

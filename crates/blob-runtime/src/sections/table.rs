@@ -5,11 +5,15 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::queue::{Queue, Ticket, lock};
+
+#[cfg(test)]
+mod tests;
 
 /// Sections in a chunk, at most.
 const CHUNK: usize = 128;
@@ -35,6 +39,9 @@ struct Entry<T> {
     /// Lets one open the section at a time.
     queue: Queue,
     open: ArcSwapOption<T>,
+    /// Nobody has made the section yet. Known here, not by whoever put it into the table: another one may be the first in
+    /// line.
+    is_new: AtomicBool,
 }
 
 impl<T> Clone for Row<T> {
@@ -104,7 +111,8 @@ impl<T: Send + Sync + 'static> Table<T> {
     }
 
     /// What is kept for a section; `init` makes it when the section is not open, and is told whether it did not exist. Of
-    /// many that ask at once one makes it, the others wait. `None` when the section does not exist and `create` is not set.
+    /// many that ask at once the first makes it, the others wait. `None` when the section does not exist and `create` is
+    /// not set.
     ///
     /// Cancel safety: dropped, the next one to ask makes it.
     ///
@@ -118,7 +126,7 @@ impl<T: Send + Sync + 'static> Table<T> {
         loop {
             let (entry, added) = match self.entry(section) {
                 Some(entry) => (entry, false),
-                None if create => (self.add(section), true),
+                None if create => self.add(section),
                 None => return Ok(None),
             };
             // Whoever adds a section and does not get to open it takes it back.
@@ -135,8 +143,14 @@ impl<T: Send + Sync + 'static> Table<T> {
                 undo.armed = false;
                 return Ok(Some(open));
             }
-            let made = Arc::new(init(added).await?);
+            let is_new = entry.is_new.load(Ordering::Acquire);
+            if is_new && !create {
+                return Ok(None);
+            }
+            undo.armed = is_new;
+            let made = Arc::new(init(is_new).await?);
             undo.armed = false;
+            entry.is_new.store(false, Ordering::Release);
             let _change = lock(&self.change);
             if self.holds(section, &entry) {
                 entry.open.store(Some(Arc::clone(&made)));
@@ -176,7 +190,9 @@ impl<T: Send + Sync + 'static> Table<T> {
         let rows = self.rows.load_full();
         let mut all: Vec<Row<T>> = rows.iter().cloned().collect();
         let known = all.len();
-        all.extend(sections.iter().filter(|section| rows.find(**section).is_none()).map(|section| Row::new(*section)));
+        all.extend(
+            sections.iter().filter(|section| rows.find(**section).is_none()).map(|section| Row::new(*section, false)),
+        );
         if all.len() == known {
             return;
         }
@@ -213,19 +229,20 @@ impl<T: Send + Sync + 'static> Table<T> {
         self.rows.load().find(section).is_some_and(|found| Arc::ptr_eq(found, entry))
     }
 
-    fn add(&self, section: u64) -> Arc<Entry<T>> {
+    /// Puts a section that nobody has made into the table; whether it was not there.
+    fn add(&self, section: u64) -> (Arc<Entry<T>>, bool) {
         let _change = lock(&self.change);
         let rows = self.rows.load_full();
         if let Some(entry) = rows.find(section) {
-            return Arc::clone(entry);
+            return (Arc::clone(entry), false);
         }
-        let row = Row::new(section);
+        let row = Row::new(section, true);
         let entry = Arc::clone(&row.entry);
         self.change_chunk(&rows, section, |chunk| {
             let at = chunk.partition_point(|other| other.section < section);
             chunk.insert(at, row);
         });
-        entry
+        (entry, true)
     }
 
     /// Replaces the chunk a section is or would be in; the caller holds `change`.
@@ -265,8 +282,9 @@ impl<T> Table<T> {
 }
 
 impl<T> Row<T> {
-    fn new(section: u64) -> Self {
-        Self { section, entry: Arc::new(Entry { queue: Queue::new(), open: ArcSwapOption::empty() }) }
+    fn new(section: u64, is_new: bool) -> Self {
+        let entry = Entry { queue: Queue::new(), open: ArcSwapOption::empty(), is_new: AtomicBool::new(is_new) };
+        Self { section, entry: Arc::new(entry) }
     }
 }
 

@@ -192,7 +192,12 @@ impl Job<'_> {
         sections.dedup();
         let before = Instant::now();
         for section in sections {
-            block_on(self.store.sync(section))?;
+            match block_on(self.store.sync(section)) {
+                // A failed write has lost nothing, and the next sync tries again, without zeros ahead of the values: on
+                // a disk that is almost full there may be room for these alone.
+                Err(error) if error.is_transient() => block_on(self.store.sync(section))?,
+                result => result?,
+            }
         }
         loaded.commits.push(std::mem::take(spent) + before.elapsed());
         loaded.files += commit.len() as u64;

@@ -142,7 +142,8 @@ impl Case {
     fn unchanged(&self, who: &str) {
         let now = files(&self.machine.sim);
         let level = |files: &Files| -> Files {
-            let own = |(key, _): &(&(String, Vec<u8>, u32), &Vec<u8>)| key.1 != b"meta" && !key.0.ends_with("-quarantine");
+            let own =
+                |(key, _): &(&(String, Vec<u8>, u32), &Vec<u8>)| key.1 != b"meta" && !key.0.ends_with("-quarantine");
             files.iter().filter(own).map(|(key, bytes)| (key.clone(), bytes.clone())).collect()
         };
         // A header that was lost may be written again when what lies behind it proves it.
@@ -205,9 +206,9 @@ impl Case {
         let right = self.model.get(&section).and_then(|ids| ids.get(at)).copied();
         let id = items::id_of(record);
         let item = id.and_then(|id| self.machine.oracle().item(id));
-        let sound = id.is_some() && id == right && item.is_some_and(|item| {
-            id.is_some_and(|id| items::value(id, item.len)[..] == *value)
-        });
+        let sound = id.is_some()
+            && id == right
+            && item.is_some_and(|item| id.is_some_and(|id| items::value(id, item.len)[..] == *value));
         if !sound {
             self.broken(Promise::P3, format!("entry {position} of section {section} is append {id:?}, not {right:?}"));
         }

@@ -16,7 +16,9 @@ fn no_promise_is_broken() {
         let script = Script::draw(seed, Breadth::of(seed));
         if run(&script).violation.is_some() {
             match shrink(&script, 5_000) {
-                Some(shrunk) => panic!("seed {seed}: {}\n{}", shrunk.violation, print(&shrunk.script, &shrunk.violation)),
+                Some(shrunk) => {
+                    panic!("seed {seed}: {}\n{}", shrunk.violation, print(&shrunk.script, &shrunk.violation))
+                }
                 None => panic!("seed {seed} fails, and no more when it is repeated"),
             }
         }

@@ -289,14 +289,8 @@ fn believed(figure: String, cell: &Cell) -> String {
     match cell.belief() {
         Belief::Believed => figure,
         Belief::NotBelieved => format!("{figure} {NOT_BELIEVED}"),
-        // A reading needs no belief, and a pinned run is the unpinned one's twin.
-        Belief::Unknown if cell.pinned || growth_point(cell) => figure,
         Belief::Unknown => format!("{figure} {UNKNOWN}"),
     }
-}
-
-fn growth_point(cell: &Cell) -> bool {
-    cell.workload.id.ends_with('x')
 }
 
 /// A line of a row's table.

@@ -8,6 +8,9 @@ pub(super) fn figure(value: f64) -> String {
     if !value.is_finite() {
         return "-".into();
     }
+    if value == 0.0 {
+        return "0".into();
+    }
     let digits = match value.abs() {
         value if value >= 99.95 => 0,
         value if value >= 9.995 => 1,

@@ -5,6 +5,8 @@ fn quantiles_are_the_nearest_rank() {
     let latencies = Latencies::new((1..=200).rev().collect()).unwrap();
     let Latencies { count, mean_ns, p50_ns, p90_ns, p99_ns, max_ns, .. } = latencies;
     assert_eq!((count, p50_ns, p90_ns, p99_ns, max_ns), (200, 100, 180, 198, 200));
+    let seven = Latencies::new((1..=7).collect()).unwrap();
+    assert_eq!((seven.p50_ns, seven.p90_ns, seven.p99_ns), (4, 7, 7), "a rank between two is the upper one");
     assert_eq!(mean_ns.to_bits(), 100.5_f64.to_bits());
 }
 

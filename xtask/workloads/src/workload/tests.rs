@@ -24,6 +24,7 @@ fn each_figure_is_in_its_unit() {
         (Metric::MedianMicros, 3.5),
         (Metric::MeanMicros, 3.5),
         (Metric::MedianNanos, 3_500.0),
+        (Metric::MeanNanos, 3_500.0),
         (Metric::NanosPerOperation, 3_000.0),
         (Metric::PerSecond, 250_000.0),
         (Metric::MillionsPerSecond, 0.25),

@@ -86,7 +86,9 @@ impl Edit {
     /// and behind an unclean stop zeros, or nothing, at the end are what a torn write leaves.
     pub(super) fn is_blind(&self, closed: bool) -> bool {
         match self.what {
-            What::Remove | What::Length { shorter: true, .. } | What::Zeros { .. } => !closed || self.what == What::Remove,
+            What::Remove | What::Length { shorter: true, .. } | What::Zeros { .. } => {
+                !closed || self.what == What::Remove
+            }
             // A file without a byte of its own is as good as gone.
             What::Length { .. } | What::Noise { .. } | What::Flip { .. } | What::Forge { .. } => false,
             What::CopyOf { .. } => true,

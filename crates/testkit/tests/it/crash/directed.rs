@@ -24,7 +24,8 @@ fn holds(script: &Script) {
 fn an_open_does_not_let_a_lower_section_grow() {
     let ops = vec![Op::Append { section: 1, len: 5 }, Op::Append { section: 7, len: 5 }, Op::SyncAll];
     let settings = Settings { value_buffer: 150, ..Settings::PLAIN };
-    let late = vec![Op::Append { section: 7, len: 58 }, Op::Read { section: 1, back: 0 }, Op::Append { section: 1, len: 33 }];
+    let late =
+        vec![Op::Append { section: 7, len: 58 }, Op::Read { section: 1, back: 0 }, Op::Append { section: 1, len: 33 }];
     let second = Life { settings, ops: late, end: End { step: 287, crash: Crash::Power(Cut::LoseAll) } };
     holds(&Script { ordered: true, ..script(10_583, 69, vec![life(ops, 181, KEEP_ALL), second]) });
 }
@@ -33,10 +34,8 @@ fn an_open_does_not_let_a_lower_section_grow() {
 /// above it yet, and let it grow again: that entry lay behind what was synced (P2).
 #[test]
 fn a_lower_section_does_not_grow_while_a_higher_is_made() {
-    let together = Op::Together(vec![
-        Op::AppendAll { section: 7, lens: vec![7, 2, 35, 38] },
-        Op::Append { section: 1, len: 56 },
-    ]);
+    let together =
+        Op::Together(vec![Op::AppendAll { section: 7, lens: vec![7, 2, 35, 38] }, Op::Append { section: 1, len: 56 }]);
     let ops = vec![Op::Append { section: 1, len: 5 }, together, Op::Sync { section: 7 }];
     for seed in 1_460..1_480 {
         holds(&Script { ordered: true, ..script(seed, 72, vec![life(ops.clone(), 65, KEEP_ALL)]) });

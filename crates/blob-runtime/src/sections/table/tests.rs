@@ -1,0 +1,55 @@
+use futures::executor::block_on;
+
+use super::*;
+
+/// Makes a section only when it is told that there is none; one that exists would be opened, and its file not be found.
+async fn make(is_new: bool) -> Result<u32, &'static str> {
+    if is_new { Ok(1) } else { Err("no file") }
+}
+
+/// Two writers ask for a section that does not exist. One has put it into the table, and is not in line yet, when the other
+/// comes along, finds it there, and is the first in line. It was told that the section exists, and failed.
+#[test]
+fn the_first_in_line_makes_a_new_section_whoever_added_it() {
+    let table = Table::<u32>::new();
+    // The first writer, stopped right there.
+    let (_, added) = table.add(7);
+    assert!(added);
+    let made = block_on(table.get_or_init(7, true, make));
+    assert_eq!(made, Ok(Some(Arc::new(1))));
+    // The first writer goes on.
+    assert!(!table.add(7).1);
+    assert_eq!(block_on(table.get_or_init(7, true, make)), Ok(Some(Arc::new(1))));
+    assert_eq!(table.sections(), [7]);
+}
+
+/// The same, and the other one only reads: for it there is no such section, and it makes none.
+#[test]
+fn a_reader_does_not_find_what_is_not_made() {
+    let table = Table::<u32>::new();
+    table.add(7);
+    assert_eq!(block_on(table.get_or_init(7, false, make)), Ok(None));
+    assert_eq!(block_on(table.get_or_init(7, true, make)), Ok(Some(Arc::new(1))));
+}
+
+/// Making it fails for the one who is first: the section is not there then, and the next one adds it anew.
+#[test]
+fn a_section_that_could_not_be_made_is_not_there() {
+    let table = Table::<u32>::new();
+    table.add(7);
+    let failed = block_on(table.get_or_init(7, true, |_| async { Err::<u32, _>("no space") }));
+    assert_eq!(failed, Err("no space"));
+    assert_eq!(table.sections(), [0_u64; 0]);
+    assert_eq!(block_on(table.get_or_init(7, true, make)), Ok(Some(Arc::new(1))));
+}
+
+/// A section that is known to exist, and could not be opened, stays: it is told as one that exists each time.
+#[test]
+fn a_section_that_exists_is_never_new() {
+    let table = Table::<u32>::new();
+    table.know(&[7]);
+    for _ in 0..2 {
+        assert_eq!(block_on(table.get_or_init(7, true, make)), Err("no file"));
+        assert_eq!(table.sections(), [7]);
+    }
+}
