@@ -43,6 +43,8 @@ pub(crate) struct Mutation {
     pub(crate) replace: String,
     /// What to run; fails when the mutation is in.
     pub(crate) test: String,
+    /// How many seeds a suite with seeds takes to it, unless the environment says otherwise.
+    pub(crate) seeds: Option<u64>,
     /// The tests that were seen to fail.
     #[serde(default)]
     pub(crate) caught_by: Vec<String>,

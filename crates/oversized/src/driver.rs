@@ -69,6 +69,11 @@ impl Sections {
     /// The store is open from now on. What was recovered by then, ascending.
     pub(crate) fn opened(&self) -> Vec<SectionReport> {
         self.opening.store(false, Ordering::Release);
+        self.reports_so_far()
+    }
+
+    /// What was recovered until now, ascending.
+    pub(crate) fn reports_so_far(&self) -> Vec<SectionReport> {
         let mut reports = self.reports().clone();
         reports.sort_by_key(|report| report.section);
         reports

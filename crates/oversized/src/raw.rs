@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::driver::Sections;
 use crate::error::Error;
 use crate::record::Locate;
-use crate::report::RecoveryReport;
+use crate::report::{RecoveryReport, SectionReport};
 use crate::section::{Section, Shared};
 
 /// How many sections are synced side by side.
@@ -129,6 +129,13 @@ impl RawOversized {
     /// What the open has found and done.
     pub fn recovery(&self) -> &RecoveryReport {
         &self.0.report
+    }
+
+    /// What was found of sections until now, in the order of their numbers: by the open, as [`recovery`](Self::recovery)
+    /// says, and since then. After a clean close a section is looked at when it is used first, and with
+    /// [`OnDamage::Truncate`](crate::OnDamage::Truncate) damage is cut off then; one that is reopened is looked at too.
+    pub fn section_reports(&self) -> Vec<SectionReport> {
+        self.store().driver().reports_so_far()
     }
 
     /// The store's id, which every file of it bears.

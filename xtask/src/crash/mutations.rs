@@ -79,6 +79,9 @@ fn test(mutation: &Mutation, tree: &Path, target: &Path) -> Result<Fate, Failure
     let words: Vec<&str> = mutation.test.split_whitespace().skip(1).collect();
     let cargo = |words: &[&str]| {
         let mut command = crate::process::cargo();
+        if let Some(seeds) = mutation.seeds.filter(|_| std::env::var_os("SEEDS").is_none()) {
+            command.env("SEEDS", seeds.to_string());
+        }
         command.args(words).current_dir(tree).env("CARGO_TARGET_DIR", target).env("RUSTFLAGS", "--cap-lints=warn");
         command
     };

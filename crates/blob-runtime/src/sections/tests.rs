@@ -230,3 +230,26 @@ fn a_section_removed_while_it_is_made_is_made_again() {
     assert_eq!(*made, 1);
     assert!(Arc::ptr_eq(&made, &table.get(1).unwrap()));
 }
+
+/// A rewind removed a section while an append was making it: the row went first, the append made it again, and then the
+/// rewind removed the new file under it. While a turn is held nobody makes the section; whoever waited looks again.
+#[test]
+fn nobody_makes_a_section_while_its_turn_is_held() {
+    let table: Table<u32> = Table::new();
+    table.know(&[1]);
+    let turn = block_on(table.turn(1)).unwrap();
+    assert!(block_on(table.turn(2)).is_none());
+    let runs = AtomicUsize::new(0);
+    let init = |added| {
+        runs.fetch_add(1, Ordering::Relaxed);
+        async move { Ok::<_, ()>(u32::from(added)) }
+    };
+    let mut making = table.get_or_init(1, true, init).boxed_local();
+    assert!((&mut making).now_or_never().is_none());
+    assert_eq!(runs.load(Ordering::Relaxed), 0);
+    table.forget(1);
+    drop(turn);
+    // It is made as a new one.
+    assert_eq!(*block_on(making).unwrap().unwrap(), 1);
+    assert_eq!(table.sections(), [1]);
+}

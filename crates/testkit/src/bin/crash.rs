@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use testkit::crash::{Breadth, Script, tell};
-use testkit::suite::{Extent, Progress, Summary, sim, table};
+use testkit::suite::{Extent, Progress, Summary, fuzz, sim, table};
 
 /// The crash suite of the whole store.
 #[derive(Debug, Parser)]
@@ -39,6 +39,8 @@ struct Args {
 enum Tier {
     /// The simulated disk.
     Sim,
+    /// Files changed behind the store's back.
+    Fuzz,
     /// All tiers, one after the other.
     All,
 }
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
     // A panic of the store is a broken promise, told with its seed; not also by every thread.
     std::panic::set_hook(Box::new(|_| ()));
     if let Some(seed) = args.seed {
-        return again(seed);
+        return if args.tier == Tier::Fuzz { damaged(seed) } else { again(seed) };
     }
     let first = args.first_seed;
     let extent = match args.minutes {
@@ -59,7 +61,13 @@ fn main() -> ExitCode {
         None => Extent::Seeds { first, count: args.seeds.unwrap_or(USUAL_SEEDS) },
     };
     let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
-    let tiers = vec![watched("sim", extent, |progress| sim(extent, jobs, progress))];
+    let mut tiers = Vec::new();
+    if matches!(args.tier, Tier::Sim | Tier::All) {
+        tiers.push(watched("sim", extent, |progress| sim(extent, jobs, progress)));
+    }
+    if matches!(args.tier, Tier::Fuzz | Tier::All) {
+        tiers.push(watched("fuzz", extent, |progress| fuzz(extent, jobs, progress)));
+    }
     println!("{}", table(&tiers));
     if tiers.iter().all(|tier| tier.violations.is_empty()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -81,6 +89,22 @@ fn again(seed: u64) -> ExitCode {
             if let Some(shrunk) = testkit::crash::shrink(&script, 30_000) {
                 println!("\n{}", testkit::crash::print(&shrunk.script, &shrunk.violation));
             }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one seed of the tier of damage.
+fn damaged(seed: u64) -> ExitCode {
+    let (outcome, edits) = testkit::crash::damage(seed);
+    println!("{edits:#?}\ndigest {:016x}", outcome.digest);
+    match outcome.violation {
+        None => {
+            println!("no promise is broken");
+            ExitCode::SUCCESS
+        }
+        Some(violation) => {
+            println!("{violation}");
             ExitCode::FAILURE
         }
     }

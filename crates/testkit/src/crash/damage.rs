@@ -3,7 +3,7 @@
 //! | what was done to it | what must hold |
 //! |---|---|
 //! | anything | no panic, an end, and no value that is not the append's (P3, P8); a reader reads |
-//! | nothing that carries a right checksum | `Refuse`: told, and no byte changed, or everything acknowledged is there (P4) |
+//! | nothing that carries a right checksum | `Refuse`: told, and no byte changed, or everything acknowledged is there; of an unclean store, or what is missing is reported (P4) |
 //! | the same | `Truncate`: of each section a prefix; whatever is missing is reported (P4) |
 //!
 //! What is changed may carry a right checksum: then it is what some program might have written, and only P8 is promised.
@@ -160,7 +160,6 @@ impl Case {
     /// Every entry is right, or told to be wrong; none is missing without a word.
     async fn read(&self, store: &RawOversized) {
         let forged = self.edits.iter().any(Edit::is_forged);
-        let single = self.edits.len() == 1;
         // What cannot be known: that a file was there; that zeros, or nothing, at the end of an unclean store were more.
         let blind = self.edits.iter().any(|edit| edit.is_blind(self.closed)) || forged;
         let mut lens = BTreeMap::new();
@@ -183,16 +182,17 @@ impl Case {
             let _: Result<Vec<_>, _> = store.replay(section, 0).try_collect().await;
             let _: Result<Vec<_>, _> = store.replay_values(section, 0).try_collect().await;
         }
-        let told = !store.recovery().sections.is_empty() || store.recovery().opening.manifest_faults != [None, None];
+        let reports = store.section_reports();
         for (section, ids) in self.model.iter().filter(|(_, ids)| !ids.is_empty()) {
             let len = lens.get(section).copied().unwrap_or(0);
             if len >= ids.len() as u64 || blind {
                 continue;
             }
+            let told = reports.iter().any(|report| report.section == *section);
             match self.way {
                 Way::Truncate if told => {}
-                // Two edits can take the last entries and what proves them.
-                _ if !self.closed && !single => {}
+                // The seal may be what was hit, with what lies before it: then the end is unproven, and it is told.
+                Way::Refuse if told && !self.closed => {}
                 // A reader tells at the entry.
                 Way::ReadOnly => {}
                 _ => self.broken(Promise::P4, format!("section {section} has {len} of {} entries", ids.len())),

@@ -1,4 +1,4 @@
-//! The simulated tier: one seed, one run.
+//! The tiers on the simulated machine: one seed, one run.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use blob_runtime::Operation;
 use blob_runtime::sim::Counts;
 
 use super::{Extent, Progress, Seeds, Summary};
-use crate::crash::{Breadth, Checked, Script, print, run, shrink};
+use crate::crash::{Breadth, Checked, Outcome, Script, damage, print, run, shrink};
 
 /// Runs that shrinking a failure may take.
 const SHRINK_RUNS: u64 = 30_000;
@@ -28,8 +28,35 @@ const OPERATIONS: [(Operation, &str); 9] = [
     (Operation::Remove, "failed removals"),
 ];
 
-/// Runs the simulated tier on `jobs` threads.
+/// The simulated tier, on `jobs` threads.
 pub fn sim(extent: Extent, jobs: usize, progress: &Progress) -> Summary {
+    let one = |seed| {
+        let script = Script::draw(seed, Breadth::of(seed));
+        let outcome = run(&script);
+        let told = outcome.violation.is_some().then(|| told(seed, &script));
+        (outcome, told)
+    };
+    each("sim", extent, jobs, progress, one)
+}
+
+/// The tier of damage: files are changed behind the store's back, raw or with right checksums.
+pub fn fuzz(extent: Extent, jobs: usize, progress: &Progress) -> Summary {
+    let one = |seed| {
+        let (outcome, _) = damage(seed);
+        let again = format!("cargo xtask test-crash --tier fuzz --seed {seed}");
+        let told = outcome.violation.as_ref().map(|violation| format!("{again}\n{violation}"));
+        (outcome, told)
+    };
+    each("fuzz", extent, jobs, progress, one)
+}
+
+fn each(
+    tier: &'static str,
+    extent: Extent,
+    jobs: usize,
+    progress: &Progress,
+    one: impl Fn(u64) -> (Outcome, Option<String>) + Sync,
+) -> Summary {
     let began = Instant::now();
     let seeds = Seeds::new(extent, progress);
     let total = Mutex::new((Counts::default(), Checked::default(), Vec::new()));
@@ -38,14 +65,12 @@ pub fn sim(extent: Extent, jobs: usize, progress: &Progress) -> Summary {
             scope.spawn(|| {
                 let (mut counts, mut checked) = (Counts::default(), Checked::default());
                 while let Some(seed) = seeds.next() {
-                    let script = Script::draw(seed, Breadth::of(seed));
-                    let outcome = run(&script);
+                    let (outcome, told) = one(seed);
                     counts += outcome.counts;
                     checked.add(&outcome.checked);
                     progress.runs.fetch_add(1, Ordering::Relaxed);
-                    if outcome.violation.is_some() {
+                    if let Some(told) = told {
                         progress.violations.fetch_add(1, Ordering::Relaxed);
-                        let told = told(seed, &script);
                         total.lock().unwrap_or_else(PoisonError::into_inner).2.push(told);
                     }
                 }
@@ -66,7 +91,7 @@ pub fn sim(extent: Extent, jobs: usize, progress: &Progress) -> Summary {
         faults.insert(format!("effects {}", way.replace('_', " ")), count);
     }
     Summary {
-        tier: "sim",
+        tier,
         runs: progress.runs.load(Ordering::Relaxed),
         states: counts.kills + counts.power_cuts,
         faults: faults.into_iter().filter(|(_, count)| *count > 0).collect(),

@@ -3,7 +3,7 @@
 mod directed;
 
 use blob_runtime::sim;
-use testkit::crash::{Breadth, Script, print, run, shrink};
+use testkit::crash::{Breadth, Script, damage, print, run, shrink};
 
 /// Seeds of a normal run.
 const SEEDS: u64 = 2_000;
@@ -38,5 +38,15 @@ fn the_same_seed_is_the_same_run() {
         let (told, story) = testkit::crash::tell(&script);
         assert_eq!(told.digest, first.digest, "seed {seed}");
         assert!(!story.is_empty());
+    }
+}
+
+/// Files are changed behind the store's back: bits, ranges, lengths, whole files, and fields with right checksums. What is
+/// wrong is told, with `Refuse` nothing is changed, and no wrong value is shown.
+#[test]
+fn damage_is_told() {
+    for seed in sim::seeds(SEEDS).unwrap() {
+        let (outcome, edits) = damage(seed);
+        assert_eq!(outcome.violation, None, "seed {seed}: {edits:?}");
     }
 }

@@ -8,7 +8,7 @@ use oversized::{Error, Location, RawOversized, last_bytes};
 use super::{Live, Machine, Step, Stop};
 use crate::crash::oracle::Promise;
 use crate::crash::script::{FaultAt, Op, Settings};
-use crate::crash::world::Change;
+use crate::crash::world::{Change, World};
 
 impl Machine {
     fn inject(&self, fault: FaultAt) {
@@ -144,7 +144,7 @@ impl Live {
         let closed = self.close().await?;
         self.store = None;
         let machine = self.machine.clone();
-        let is_empty = machine.oracle().any().is_empty();
+        let is_empty = machine.oracle().worlds().iter().any(World::is_empty);
         if closed {
             machine.oracle().checked.count(Promise::P11);
             let record_bytes = machine.record_bytes + 1;

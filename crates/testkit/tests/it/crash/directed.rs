@@ -79,51 +79,6 @@ fn what_is_missing_is_durable_before_it_is_believed() {
     }
 }
 
-/// A process was killed after it had unlinked an index and before it had synced the directory: the next one must make that
-/// durable, or a power cut brings the old index back beside values that were written since (step 0, P9).
-#[test]
-fn what_a_killed_process_removed_stays_away() {
-    let settings = Settings { index_buffer: 20, ..Settings::PLAIN };
-    for step in 1..160 {
-        // Two checkpoints: the pages of the second prove those of the first.
-        let first = vec![
-            Op::AppendAll { section: 7, lens: vec![5, 5, 5] },
-            Op::Sync { section: 7 },
-            Op::Maintain,
-            Op::AppendAll { section: 7, lens: vec![5, 5] },
-            Op::Sync { section: 7 },
-            Op::Maintain,
-            Op::Remove { section: 7 },
-        ];
-        let first = Life { settings, ops: first, end: End { step: 40 + step, crash: Crash::Kill } };
-        let rewind = Op::Rewind { section: 7, back: 1000, all_later: false };
-        let second = vec![rewind, Op::Append { section: 7, len: 9 }, Op::Sync { section: 7 }];
-        let settings = Settings { index_buffer: 100_000, ..Settings::PLAIN };
-        let end = End { step: 600, crash: Crash::Power(Cut::LoseAll) };
-        holds(&script(step, 40, vec![first, Life { settings, ops: second, end }]));
-    }
-}
-
-/// A section was made while a rewind removed it: the rewind took it off the list, the append made it again, and then the
-/// rewind removed the new file under it. What was appended could never be synced.
-#[test]
-fn a_section_made_during_its_removal_has_a_file() {
-    for seed in 0..1_000 {
-        let rewind = Op::Rewind { section: 0, back: 1, all_later: true };
-        let append = Op::AppendAll { section: 7, lens: vec![59, 48] };
-        let ops = vec![
-            Op::Append { section: 0, len: 5 },
-            Op::Append { section: 1, len: 5 },
-            Op::SyncAll,
-            Op::Together(vec![Op::Sync { section: 1 }, append, Op::Append { section: u64::MAX, len: 16 }, rewind]),
-            Op::Append { section: 7, len: 6 },
-            Op::Rewind { section: 7, back: 0, all_later: true },
-            Op::Sync { section: 7 },
-        ];
-        holds(&script(seed, 30, vec![life(ops, 1_500, KEEP_ALL)]));
-    }
-}
-
 /// A rewind failed between its intent and its end: zeros, or nothing, where entries were. Readers were told of damage; the
 /// right answer is that a change is not finished.
 #[test]
