@@ -87,12 +87,18 @@ pub enum Error {
 
     /// The pages beneath: damage, a failure, a poisoned section.
     #[error(transparent)]
-    Pages(#[from] paged_cache::Error),
+    Pages(Arc<paged_cache::Error>),
+}
+
+impl From<paged_cache::Error> for Error {
+    fn from(error: paged_cache::Error) -> Self {
+        Self::Pages(Arc::new(error))
+    }
 }
 
 impl From<blob_runtime::Error> for Error {
     fn from(error: blob_runtime::Error) -> Self {
-        Self::Pages(error.into())
+        paged_cache::Error::from(error).into()
     }
 }
 
@@ -117,10 +123,18 @@ impl Error {
         matches!(self, Self::Pages(error) if error.is_sync_failure())
     }
 
+    /// The error of the pages beneath, if it is one.
+    pub fn pages(&self) -> Option<&paged_cache::Error> {
+        match self {
+            Self::Pages(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// The error of the storage beneath, if it is one.
     pub fn storage(&self) -> Option<&blob_runtime::Error> {
-        match self {
-            Self::Pages(paged_cache::Error::Storage(error)) => Some(error),
+        match self.pages()? {
+            paged_cache::Error::Storage(error) => Some(error),
             _ => None,
         }
     }

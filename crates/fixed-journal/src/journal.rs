@@ -106,7 +106,7 @@ impl<T: FixedSize + Encode + Decode + Send + 'static> Journal<T> {
 
     /// Items from (`section`, `position`) on; see [`RawJournal::replay`].
     pub fn replay(&self, section: u64, position: u64) -> Items<T> {
-        Items { raw: self.raw.replay(section, position), item: PhantomData, done: false }
+        Items { raw: self.raw.replay(section, position), item: PhantomData }
     }
 
     /// The journal of items as bytes.
@@ -133,23 +133,15 @@ fn decode_all<T: Decode>(bytes: &[u8]) -> Result<T, CodecError> {
 pub struct Items<T> {
     raw: Replay,
     item: PhantomData<fn() -> T>,
-    done: bool,
 }
 
 impl<T: Decode> Stream for Items<T> {
     type Item = Result<Item<T>, Error>;
 
+    #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.done {
-            return Poll::Ready(None);
-        }
-        self.raw.poll_with(cx, decode_all).map(|next| {
-            let next = next?.and_then(|Item { section, position, item }| {
-                let item = item.map_err(|source| Error::Codec { section, position, source })?;
-                Ok(Item { section, position, item })
-            });
-            self.done = next.is_err();
-            Some(next)
+        self.raw.poll_with(cx, |section, position, bytes| {
+            decode(section, position, bytes).map(|item| Item { section, position, item })
         })
     }
 }

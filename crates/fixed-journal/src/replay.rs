@@ -23,73 +23,70 @@ pub struct Item<T> {
     pub item: T,
 }
 
-/// Yields items in order; see [`RawJournal::replay`].
+/// Yields items in order; see [`RawJournal::replay`]. Ends for good after an error.
 pub struct Replay {
-    items: Pieces,
-    step: Option<BoxFuture<'static, (Pieces, Result<bool, Error>)>>,
-    done: bool,
+    state: State,
+    section: u64,
+    position: u64,
+    item_bytes: usize,
+    /// Whole items read and not yet yielded.
+    bytes: Bytes,
 }
 
-/// Where a replay stands.
+enum State {
+    Idle(Box<Pieces>),
+    Busy(BoxFuture<'static, Read>),
+    Over,
+}
+
+/// What is read on, and what was read.
+type Read = (Box<Pieces>, Result<Option<Piece>, Error>);
+
+/// Whole items, one behind the other.
+#[derive(Debug)]
+struct Piece {
+    section: u64,
+    position: u64,
+    item_bytes: usize,
+    bytes: Bytes,
+}
+
+/// Where reading stands.
+#[derive(Debug)]
 struct Pieces {
     journal: RawJournal,
     /// Sections that are still to come.
     later: VecDeque<u64>,
     section: u64,
+    /// The next item.
     position: u64,
     item_bytes: usize,
     pages: Option<paged_cache::Replay>,
-    /// Bytes read and not yet yielded: the start of an item, or several.
-    bytes: Bytes,
-}
-
-impl Replay {
-    pub(crate) fn new(journal: RawJournal, section: u64, position: u64) -> Self {
-        let mut later: VecDeque<u64> = journal.sections().into();
-        later.retain(|other| *other >= section);
-        // The section asked for is looked at even when it does not exist: that is the caller's error to see.
-        if later.front() != Some(&section) && position > 0 {
-            later.push_front(section);
-        }
-        let items = Pieces { journal, later, section, position, item_bytes: 1, pages: None, bytes: Bytes::new() };
-        Self { items: Pieces { section, position, ..items }, step: None, done: false }
-    }
+    /// The start of an item whose rest is in the next page.
+    begun: BytesMut,
 }
 
 impl Pieces {
-    /// Takes the next item of what was read, as `take` makes it of the bytes: it takes `item_bytes` of them off the front.
-    fn take<T>(&mut self, take: impl FnOnce(&mut Bytes, usize) -> T) -> Option<Item<T>> {
-        if self.pages.is_none() || self.bytes.len() < self.item_bytes {
-            return None;
-        }
-        let item =
-            Item { section: self.section, position: self.position, item: take(&mut self.bytes, self.item_bytes) };
-        self.position += 1;
-        Some(item)
-    }
-
-    /// Reads more; whether there was any.
-    async fn more(&mut self) -> Result<bool, Error> {
+    /// The next items, in one piece; there is at least one. `None` behind the last section.
+    async fn piece(&mut self) -> Result<Option<Piece>, Error> {
         loop {
             let Some(pages) = &mut self.pages else {
                 if !self.next_section().await? {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 continue;
             };
             match pages.next().await {
-                Ok(Some(piece)) if self.bytes.is_empty() => self.bytes = piece,
                 Ok(Some(piece)) => {
-                    let mut joined = BytesMut::with_capacity(self.bytes.len() + piece.len());
-                    joined.extend_from_slice(&self.bytes);
-                    joined.extend_from_slice(&piece);
-                    self.bytes = joined.freeze();
+                    let Some(bytes) = self.whole(piece) else { continue };
+                    let position = self.position;
+                    self.position += (bytes.len() / self.item_bytes) as u64;
+                    return Ok(Some(Piece { section: self.section, position, item_bytes: self.item_bytes, bytes }));
                 }
                 Ok(None) => {
                     self.pages = None;
-                    self.bytes = Bytes::new();
+                    self.begun.clear();
                     self.position = 0;
-                    continue;
                 }
                 Err(error) => {
                     // A section that was pruned or cut meanwhile says so.
@@ -103,10 +100,19 @@ impl Pieces {
                     });
                 }
             }
-            if self.bytes.len() >= self.item_bytes {
-                return Ok(true);
-            }
         }
+    }
+
+    /// The whole items of what was begun and a piece; the rest is begun.
+    fn whole(&mut self, piece: Bytes) -> Option<Bytes> {
+        if self.begun.is_empty() {
+            let whole = piece.len() - piece.len() % self.item_bytes;
+            self.begun.extend_from_slice(piece.get(whole..).unwrap_or_default());
+            return (whole > 0).then(|| piece.slice(..whole));
+        }
+        self.begun.extend_from_slice(&piece);
+        let whole = self.begun.len() - self.begun.len() % self.item_bytes;
+        (whole > 0).then(|| self.begun.split_to(whole).freeze())
     }
 
     async fn next_section(&mut self) -> Result<bool, Error> {
@@ -127,61 +133,71 @@ impl Pieces {
 }
 
 impl Replay {
-    /// The next item as `look` sees it, in place: no share of the piece it lies in is counted.
+    pub(crate) fn new(journal: RawJournal, section: u64, position: u64) -> Self {
+        let mut later: VecDeque<u64> = journal.sections().into();
+        later.retain(|other| *other >= section);
+        // The section asked for is looked at even when it does not exist: that is the caller's error to see.
+        if later.front() != Some(&section) && position > 0 {
+            later.push_front(section);
+        }
+        let pieces = Pieces { journal, later, section, position, item_bytes: 1, pages: None, begun: BytesMut::new() };
+        Self { state: State::Idle(Box::new(pieces)), section, position, item_bytes: 1, bytes: Bytes::new() }
+    }
+
+    /// The next item as `look` sees it, in place: no share of the piece it lies in is counted. Inlined up to the read of
+    /// more, for it runs once an item.
+    #[inline]
     pub(crate) fn poll_with<T>(
         &mut self,
         cx: &mut Context<'_>,
-        look: impl Fn(&[u8]) -> T,
-    ) -> Poll<Option<Result<Item<T>, Error>>> {
-        self.poll_taken(cx, |bytes, len| {
-            let item = look(bytes.get(..len).unwrap_or_default());
-            bytes.advance(len);
-            item
-        })
-    }
-
-    fn poll_taken<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        take: impl Fn(&mut Bytes, usize) -> T,
-    ) -> Poll<Option<Result<Item<T>, Error>>> {
+        look: impl FnOnce(u64, u64, &[u8]) -> Result<T, Error>,
+    ) -> Poll<Option<Result<T, Error>>> {
         loop {
-            if self.done {
+            if let Some(item) = self.bytes.get(..self.item_bytes) {
+                let found = look(self.section, self.position, item);
+                self.bytes.advance(self.item_bytes);
+                self.position += 1;
+                if found.is_err() {
+                    (self.bytes, self.state) = (Bytes::new(), State::Over);
+                }
+                return Poll::Ready(Some(found));
+            }
+            if !ready!(self.poll_more(cx))? {
                 return Poll::Ready(None);
             }
-            if let Some(step) = &mut self.step {
-                let (items, more) = ready!(step.poll_unpin(cx));
-                self.items = items;
-                self.step = None;
-                match more {
-                    Ok(true) => {}
-                    Ok(false) => self.done = true,
-                    Err(error) => {
-                        self.done = true;
-                        return Poll::Ready(Some(Err(error)));
+        }
+    }
+
+    /// Reads more; whether there was any.
+    #[inline(never)]
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Over) {
+                State::Over => return Poll::Ready(Ok(false)),
+                State::Idle(mut pieces) => {
+                    self.state = State::Busy(
+                        async move {
+                            let piece = pieces.piece().await;
+                            (pieces, piece)
+                        }
+                        .boxed(),
+                    );
+                }
+                State::Busy(mut busy) => match busy.poll_unpin(cx) {
+                    Poll::Pending => {
+                        self.state = State::Busy(busy);
+                        return Poll::Pending;
                     }
-                }
-                continue;
+                    Poll::Ready((pieces, Ok(Some(piece)))) => {
+                        self.state = State::Idle(pieces);
+                        (self.section, self.position) = (piece.section, piece.position);
+                        (self.item_bytes, self.bytes) = (piece.item_bytes, piece.bytes);
+                        return Poll::Ready(Ok(true));
+                    }
+                    Poll::Ready((_, Ok(None))) => return Poll::Ready(Ok(false)),
+                    Poll::Ready((_, Err(error))) => return Poll::Ready(Err(error)),
+                },
             }
-            if let Some(item) = self.items.take(&take) {
-                return Poll::Ready(Some(Ok(item)));
-            }
-            let mut items = Pieces {
-                journal: self.items.journal.clone(),
-                later: std::mem::take(&mut self.items.later),
-                section: self.items.section,
-                position: self.items.position,
-                item_bytes: self.items.item_bytes,
-                pages: self.items.pages.take(),
-                bytes: std::mem::take(&mut self.items.bytes),
-            };
-            self.step = Some(
-                async move {
-                    let more = items.more().await;
-                    (items, more)
-                }
-                .boxed(),
-            );
         }
     }
 }
@@ -189,16 +205,28 @@ impl Replay {
 impl Stream for Replay {
     type Item = Result<Item<Bytes>, Error>;
 
+    #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_taken(cx, Bytes::split_to)
+        let replay = &mut *self;
+        loop {
+            if replay.bytes.len() >= replay.item_bytes {
+                let (section, position) = (replay.section, replay.position);
+                replay.position += 1;
+                let item = replay.bytes.split_to(replay.item_bytes);
+                return Poll::Ready(Some(Ok(Item { section, position, item })));
+            }
+            if !ready!(replay.poll_more(cx))? {
+                return Poll::Ready(None);
+            }
+        }
     }
 }
 
 impl fmt::Debug for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Replay")
-            .field("section", &self.items.section)
-            .field("position", &self.items.position)
+            .field("section", &self.section)
+            .field("position", &self.position)
             .finish_non_exhaustive()
     }
 }

@@ -259,7 +259,7 @@ impl Error {
     /// What the pages of the index answer, as this crate's.
     pub(crate) fn of_index(section: u64, error: fixed_journal::Error) -> Self {
         match error {
-            fixed_journal::Error::Pages(error) => Self::of_pages(section, error),
+            fixed_journal::Error::Pages(error) => Self::of_pages(section, Arc::unwrap_or_clone(error)),
             fixed_journal::Error::ItemOutOfRange { section, position, len } => {
                 Self::ItemOutOfRange { section, position, len }
             }

@@ -100,7 +100,7 @@ fn errors_say_what_there_is() {
         let error = Journal::<[u8; 0]>::open(Arc::clone(&storage), config()).await.unwrap_err();
         assert!(matches!(error, Error::InvalidItemSize { item_bytes: 0 }), "{error:?}");
         let error = Items::open(memory(), Config::new("x").page_bytes(100)).await.unwrap_err();
-        assert!(matches!(error, Error::Pages(paged_cache::Error::InvalidPageSize { page_bytes: 100 })), "{error:?}");
+        assert!(matches!(error.pages(), Some(paged_cache::Error::InvalidPageSize { page_bytes: 100 })), "{error:?}");
     });
 }
 
