@@ -219,6 +219,10 @@ pub(crate) async fn write_index(values: &Arc<Values>, index: &Index, shared: &Sh
         }
     };
     let of_index = |error| Error::of_index(section, error);
+    // What a write that failed has left in memory goes first: behind it there may be no room for more.
+    if pages.durable_len() < pages.len() {
+        pages.flush(pages.len()).await.map_err(of_index)?;
+    }
     while pages.len() < through {
         let at = pages.len();
         let records = match index.start() {

@@ -326,6 +326,8 @@ impl Driver for Sections {
     }
 
     async fn target(&self, number: u64, section: &Section, items: u64) -> Result<Target, Error> {
+        // Refused while nothing is decided: behind the intent it would stop the whole store.
+        section.check()?;
         let to = section.cursor(items).await?;
         section.values.sync_through(to.offset).await.map_err(|error| section.of_values(error))?;
         Ok(Target { section: number, items, values_offset: to.offset })
@@ -347,7 +349,9 @@ impl Driver for Sections {
     async fn seal(&self, section: &Section) -> Result<(), Error> {
         // Appends are kept out: this ends.
         while !section.try_seal().await? {}
-        Ok(())
+        // One that somebody has begun and left: a failed sync of the index is not to end below a clean manifest (I5).
+        section.settle_checkpoint().await;
+        section.check()
     }
 
     fn release(&self) {

@@ -73,12 +73,16 @@ impl Section {
         Error::of_values(self.number(), error)
     }
 
-    /// Why the section takes no change, if it does not.
+    /// Why the section takes no change, if it does not: of several reasons a failed sync.
     pub(crate) fn poison_cause(&self) -> Option<StorageError> {
-        match self.values.poison_cause() {
+        let values = match self.values.poison_cause() {
             Some(glob::Error::Poisoned { source } | glob::Error::Storage { source }) => Some((*source).clone()),
             Some(_) => Some(StorageError::Closed),
-            None => self.poison.get().cloned(),
+            None => None,
+        };
+        match values {
+            Some(cause) if cause.is_sync_failure() => Some(cause),
+            other => self.poison.get().cloned().or(other),
         }
     }
 

@@ -72,14 +72,7 @@ impl Stream for Verify {
             if std::mem::take(&mut this.manifest) {
                 this.step = Some(async move { look_at_manifest(&store).await }.boxed());
             } else if let Some(section) = this.sections.pop_front() {
-                let look = async move {
-                    match look_at(&store, section).await {
-                        // It was removed meanwhile, or opened anew: then there is nothing to find.
-                        Err(error) if error.is_gone() && store.store().guard(u64::MAX).is_ok() => Ok(Vec::new()),
-                        result => result,
-                    }
-                };
-                this.step = Some(look.boxed());
+                this.step = Some(async move { look_at(&store, section).await }.boxed());
             } else {
                 return Poll::Ready(None);
             }
@@ -87,10 +80,33 @@ impl Stream for Verify {
     }
 }
 
+/// How often something is looked at that changes under the look.
+const TRIES: usize = 8;
+
+/// A slot that is being written is no finding: only what two looks find alike is.
 async fn look_at_manifest(store: &RawOversized) -> Result<Vec<Finding>, Error> {
+    let mut before = read_manifest(store).await?;
+    for _ in 0..TRIES {
+        if before.is_empty() {
+            break;
+        }
+        if !store.store().is_read_only() {
+            store.store().enter().await?;
+        }
+        let again = read_manifest(store).await?;
+        let text = |findings: &[Finding]| findings.iter().map(|found| found.error.to_string()).collect::<Vec<_>>();
+        if text(&again) == text(&before) {
+            break;
+        }
+        before = again;
+    }
+    Ok(before)
+}
+
+async fn read_manifest(store: &RawOversized) -> Result<Vec<Finding>, Error> {
     let shared = store.store().driver().shared();
     let damage = |error: StorageError| Finding { section: None, position: None, error: error.into() };
-    let found = match manifest::find(&shared.storage, &shared.values_partition).await {
+    let found = match manifest::look(&shared.storage, &shared.values_partition).await {
         Ok(found) => found,
         Err(error @ (StorageError::Corrupt { .. } | StorageError::FormatMismatch { .. })) => {
             return Ok(vec![damage(error)]);
@@ -131,19 +147,58 @@ fn bad_header(blob: &dyn Blob, fault: blob_runtime::HeaderFault) -> StorageError
     }
 }
 
+/// Looks at a section until it has not changed its structure under the look: what was read of two states belongs to none.
 async fn look_at(store: &RawOversized, section: u64) -> Result<Vec<Finding>, Error> {
-    let mut findings = Vec::new();
-    let open = match store.store().existing(section).await {
-        Ok(open) => open,
-        Err(error @ (Error::Corrupt { .. } | Error::ChecksumMismatch { .. } | Error::FormatMismatch { .. })) => {
-            return Ok(vec![Finding { section: Some(section), position: None, error }]);
+    for _ in 0..TRIES {
+        let mut findings = Vec::new();
+        let Some(open) = opened(store, section, &mut findings).await? else { return Ok(findings) };
+        let cuts = open.values.cuts();
+        let looked = look_into(store, &open, &mut findings).await;
+        let is_changed = open.values.is_held() || open.values.cuts() != cuts || open.values.shut_reason().is_some();
+        if !is_changed {
+            looked?;
+            return told(store, findings).await;
         }
-        // It was pruned or removed meanwhile: then there is nothing to find.
-        Err(Error::Pruned { .. } | Error::SectionOutOfRange { .. }) => return Ok(findings),
-        Err(error) => return Err(error),
+        store.store().guard(u64::MAX)?;
+        if !store.store().is_read_only() {
+            store.store().enter().await?;
+        }
+    }
+    Err(Error::Rewound { section })
+}
+
+/// The findings; in a read-only store that a writer has changed meanwhile they say nothing.
+async fn told(store: &RawOversized, findings: Vec<Finding>) -> Result<Vec<Finding>, Error> {
+    let Some(Finding { section: Some(section), error, .. }) = findings.first() else { return Ok(findings) };
+    match store.explain(*section, error.clone()).await {
+        stale @ Error::Stale { .. } => Err(stale),
+        _ => Ok(findings),
+    }
+}
+
+/// The section; `None` when it cannot be opened, which is a finding, or is not there any more, which is none.
+async fn opened(
+    store: &RawOversized,
+    section: u64,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Arc<Section>>, Error> {
+    let error = match store.store().existing(section).await {
+        Ok(open) => return Ok(Some(open)),
+        Err(error) => error,
     };
-    headers(store, &open, &mut findings).await?;
-    let cuts = open.values.cuts();
+    match error {
+        Error::Corrupt { .. } | Error::ChecksumMismatch { .. } | Error::FormatMismatch { .. } => {
+            findings.push(Finding { section: Some(section), position: None, error });
+            Ok(None)
+        }
+        Error::Pruned { .. } | Error::SectionOutOfRange { .. } => Ok(None),
+        error => Err(error),
+    }
+}
+
+async fn look_into(store: &RawOversized, open: &Arc<Section>, findings: &mut Vec<Finding>) -> Result<(), Error> {
+    let section = open.number();
+    headers(store, open, findings).await?;
     let mut position = 0;
     let mut frames = Frames::new(Arc::clone(&open.values), glob::Cursor::START);
     while findings.len() < MAX_FINDINGS {
@@ -151,14 +206,9 @@ async fn look_at(store: &RawOversized, section: u64) -> Result<Vec<Finding>, Err
             None => break,
             Some(Ok(frame)) => {
                 position = frame.position + 1;
-                compare(&open, frame.position, &frame.tag, &mut findings).await?;
+                compare(open, frame.position, &frame.tag, findings).await?;
             }
             Some(Err(error)) => {
-                // While it is being cut, its end is not where it was.
-                let is_cut = open.values.is_held() || open.values.cuts() != cuts;
-                if is_cut || matches!(error, glob::Error::Rewound { .. } | glob::Error::Closed) {
-                    return Ok(findings);
-                }
                 let error = open.of_values(error);
                 if !error.is_damage() && !matches!(error, Error::ValueTooLarge { .. }) {
                     return Err(error);
@@ -167,12 +217,12 @@ async fn look_at(store: &RawOversized, section: u64) -> Result<Vec<Finding>, Err
                 findings.push(Finding { section: Some(section), position: Some(at), error });
                 // The index knows where the next one begins.
                 position = at + 1;
-                let Some(next) = next_frame(&open, position).await? else { break };
+                let Some(next) = next_frame(open, position).await? else { break };
                 frames = Frames::new(Arc::clone(&open.values), next);
             }
         }
     }
-    Ok(findings)
+    Ok(())
 }
 
 /// Where the frame of an entry begins, as its record in the index says.

@@ -54,8 +54,12 @@ impl Section {
     pub async fn try_seal(&self) -> Result<bool, Error> {
         self.writable()?;
         self.log.sync().await?;
-        if self.progress.sealed() {
-            return Ok(true);
+        // A seal that somebody else has put there meanwhile counts when it is durable.
+        while self.progress.sealed() {
+            if self.is_sealed() {
+                return Ok(true);
+            }
+            self.log.sync().await?;
         }
         // Only zeros lie behind the last frame, so this needs no sync of its own: with or without it the seal is the end.
         let trim = |blob: Arc<dyn Blob>, len: u64, layout: &mut Ahead| {

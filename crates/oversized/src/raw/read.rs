@@ -313,13 +313,16 @@ impl RawOversized {
 
     /// Looks at everything of the sections that exist and lie in `sections`: each frame with its value, each page of the
     /// index that counts, each record against its frame, the headers, the manifest. Changes nothing, and may run beside
-    /// everything else. A stream without an item: all is as it should be.
+    /// everything else: what changes under the look is looked at again. A stream without an item: all is as it should be.
+    /// With [`OnDamage::Truncate`](crate::OnDamage) a section that is opened by this is first cut to its sound prefix, as at
+    /// any first use, and [`section_reports`](Self::section_reports) tells that.
     ///
     /// Cancel safety: the stream may be dropped.
     ///
     /// # Errors
-    /// Yielded when something cannot be read, and nothing is known about it: [`Error::Storage`]. Damage is a [`Finding`],
-    /// not an error.
+    /// Yielded when something cannot be read, and nothing is known about it: [`Error::Storage`]; [`Error::Rewound`] when a
+    /// section is changed again and again; [`Error::Stale`] in a read-only store that a writer has changed since. Damage is
+    /// a [`Finding`], not an error.
     pub fn verify(&self, sections: impl RangeBounds<u64>) -> Verify {
         let all = self.sections().into_iter().filter(|section| sections.contains(section)).collect();
         Verify::new(self.clone(), all)

@@ -95,7 +95,9 @@ impl RawOversized {
     }
 
     /// Opens a section anew after a failed sync, as an open after an unclean stop would: what it shows then is durable.
-    /// Nothing when the section has not failed.
+    /// Nothing when the section has not failed. Entries that were not durable are gone, also those of other tasks, and
+    /// their positions are given again: tasks that share a section agree on who calls this, and look at
+    /// [`len`](Self::len) afterwards.
     ///
     /// Cancel safety: dropped, it may be called again.
     ///

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use blob_runtime::Error as StorageError;
 use futures::{StreamExt, stream};
 
 use super::{RawOversized, SYNC_CONCURRENCY};
@@ -11,7 +12,8 @@ use crate::section::Section;
 
 impl RawOversized {
     /// Makes a section's entries durable, records and values, with at most one write and one sync of one file for all who
-    /// ask at the same time.
+    /// ask at the same time. Those are the entries that the section has when this is called: entries that another task's
+    /// [`reopen_section`](Self::reopen_section) has dropped before are not among them.
     ///
     /// Cancel safety: a sync that has begun runs to its end.
     ///
@@ -39,8 +41,12 @@ impl RawOversized {
             // Not beside a change that has failed: what it has decided would undo what is acknowledged here.
             self.store().enter().await?;
             match open.sync().await {
-                // It was removed, or opened anew, meanwhile.
-                Err(error) if error.is_gone() => open = self.store().existing(open.number()).await?,
+                // It was removed, or opened anew, meanwhile: opened anew after a failed sync, it may have lost what was to
+                // be synced here.
+                Err(error) if error.is_gone() => match open.poison_cause().filter(StorageError::is_sync_failure) {
+                    Some(cause) => return Err(Error::poisoned(open.number(), &cause)),
+                    None => open = self.store().existing(open.number()).await?,
+                },
                 result => {
                     self.0.bell.ring();
                     return result;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use blob_runtime::{Blob, quarantine};
 
-use super::facts::Found;
+use super::facts::{Found, IndexFacts};
 use super::plan::IndexAction;
 use crate::error::Error;
 use crate::section::Shared;
@@ -20,8 +20,9 @@ pub(crate) struct Done {
 
 /// Carries out the plan of a section, each step durable before the next:
 ///
-/// 1. The index: removed, or written again above its floor and cut to what is kept (I3, P9).
-/// 2. The values: to quarantine what is worth it, written again above their floor, zeros, truncation, seal (I4, P9).
+/// 1. Where values are damaged: what goes of either file to quarantine, before anything is changed.
+/// 2. The index: removed, or written again above its floor and cut to what is kept (I3, P9).
+/// 3. The values: to quarantine what is worth it, written again above their floor, zeros, truncation, seal (I4, P9).
 ///
 /// Cancel safety: dropped, it is done again by the next recovery, with the same outcome (P5).
 pub(crate) async fn carry_out(
@@ -30,10 +31,22 @@ pub(crate) async fn carry_out(
     found: Found,
     quarantine_limit: u64,
 ) -> Result<Done, Error> {
-    let Found { values, index, orphan, plan, .. } = found;
+    let Found { values, index, orphan, plan, facts, .. } = found;
     let mut done = Done { quarantined_bytes: 0, remove: values.is_none() };
     if let Some(blob) = &orphan {
         done.quarantined_bytes = set_aside(shared, blob, quarantine_limit).await?;
+    }
+    if let (Some(blob), Some(damaged)) = (&values, plan.values.as_ref().filter(|plan| plan.damage.is_some())) {
+        let (from, to) = (damaged.cut.start, damaged.cut.end);
+        let reason = glob::recover::reason(damaged);
+        // Not counted here: step 3 finds this copy again.
+        quarantine::copy(&shared.storage, blob, from, to, quarantine_limit, &reason).await?;
+        let kept = matches!((plan.index, facts.index), (IndexAction::Keep { entries }, IndexFacts::Entries { entries: found, .. }) if entries == found);
+        if let Some(survey) = index.as_ref().filter(|_| !kept) {
+            let index = survey.blob();
+            done.quarantined_bytes +=
+                quarantine::copy(&shared.storage, index, 0, index.len(), quarantine_limit, &reason).await?;
+        }
     }
     match (plan.index, index) {
         (IndexAction::Nothing, _) => {}

@@ -7,7 +7,7 @@ use blob_runtime::{Blob, Error as StorageError, HeaderState};
 use bytes::Bytes;
 use futures::FutureExt;
 use glob::Cursor;
-use glob::frame::{Place, RawFrame};
+use glob::frame::{Flags, Place, RawFrame};
 use glob::recover::{self, Evidence};
 use paged_cache::{Geometry, Survey};
 
@@ -69,6 +69,10 @@ struct Indexed {
     facts: IndexFacts,
     /// Behind the frame of its last entry.
     end: Cursor,
+    /// The batch of its last entry goes on behind it.
+    inside: bool,
+    /// The frame of its last proven entry is not there.
+    gone: bool,
     /// So many bytes of values its own floor proves.
     proven: u64,
 }
@@ -92,10 +96,17 @@ impl Surveyor<'_> {
         let mut evidence = Evidence { clean: self.look == Look::Clean && !new, floor: 0, cut };
         let (indexed, mut index) = self.indexed(&values, cut).await?;
         let mut from = Cursor::START;
+        let mut inside = false;
         if let Some(indexed) = &indexed {
             from = indexed.end;
             evidence.floor = indexed.proven;
             index = indexed.facts;
+            // A page can end inside of a batch, no checkpoint does: the rest of it was durable too (I1). After a rewind
+            // into a batch its seal is what comes next.
+            inside = indexed.inside && cut.is_none();
+            if inside {
+                evidence.floor = evidence.floor.max(from.offset.saturating_add(1));
+            }
         }
         let sealed = match cut {
             None => recover::sealed_end(&values).await.map_err(|error| self.of_values(error))?,
@@ -103,10 +114,24 @@ impl Surveyor<'_> {
         };
         // A seal proves all before it, unless the index knows of more.
         let sealed = sealed.filter(|end| end.offset >= evidence.floor && end.position >= from.position);
-        let facts = match sealed {
+        let mut facts = match sealed {
             Some(end) => recover::Facts::sealed(&values, end, evidence),
             None => recover::survey(&values, from, evidence).await.map_err(|error| self.of_values(error))?,
         };
+        if inside && recover::plan(&facts).damage.is_some() {
+            // What is kept ends before that batch: where it begins is seen only from the start.
+            from = Cursor::START;
+            facts = recover::survey(&values, from, evidence).await.map_err(|error| self.of_values(error))?;
+        }
+        if let Some(indexed) = indexed.as_ref().filter(|indexed| indexed.gone) {
+            // Its values are gone, or it is not the index of these values: then what the frames say counts.
+            let kept = recover::plan(&facts).end.position;
+            if let IndexFacts::Entries { entries, .. } = index
+                && !self.is_of(&indexed.survey, entries.min(kept), &values).await?
+            {
+                (index, from) = (IndexFacts::Unusable, Cursor::START);
+            }
+        }
         let facts = Facts { values: Some(facts), index, cut_to: cut.map(|cut| cut.position) };
         let plan = plan(&facts);
         let index = indexed.map(|indexed| indexed.survey);
@@ -179,11 +204,15 @@ impl Surveyor<'_> {
             Look::Unclean(_) => (survey.proven() / record_bytes).min(limit),
         };
         // A rewind that was decided keeps what its target says; that lies before it.
+        let mut gone = false;
         let proven_end = match self.last(&survey, proven, &matches).await? {
-            Last::Frame(end) => end,
+            Last::Frame { end, .. } => end,
             Last::None => 0,
             // That entry was written behind its value, so the value was durable (I1): it is gone or wrong.
-            Last::Gone { end } => end,
+            Last::Gone { end } => {
+                gone = true;
+                end
+            }
             Last::Unreadable => return Ok((None, IndexFacts::Unusable)),
         };
         let indexed = |entries: u64, end: u64| {
@@ -191,18 +220,27 @@ impl Surveyor<'_> {
             let facts = IndexFacts::Entries { entries, whole: whole && entries == survey.len() / record_bytes };
             (end, facts)
         };
-        let (end, facts) = match self.last(&survey, entries, &matches).await? {
-            Last::Frame(end) => indexed(entries, end),
-            Last::None => indexed(0, 0),
-            _ if proven < entries => match self.last(&survey, proven, &matches).await? {
-                Last::Frame(end) => indexed(proven, end),
-                Last::None => indexed(0, 0),
-                _ => (Cursor::START, IndexFacts::Entries { entries: proven, whole: false }),
-            },
+        let mut last = (entries, self.last(&survey, entries, &matches).await?);
+        if proven < entries && matches!(last.1, Last::Gone { .. } | Last::Unreadable) {
+            last = (proven, self.last(&survey, proven, &matches).await?);
+        }
+        let mut inside = false;
+        let (end, facts) = match last {
+            (entries, Last::Frame { end, continues }) => {
+                inside = continues;
+                indexed(entries, end)
+            }
+            (_, Last::None) => indexed(0, 0),
             // The frames are looked at from the start: how far they go is what is kept.
             _ => (Cursor::START, IndexFacts::Entries { entries: proven, whole: false }),
         };
-        Ok((Some(Indexed { survey, facts, end, proven: proven_end }), facts))
+        Ok((Some(Indexed { survey, facts, end, inside, gone, proven: proven_end }), facts))
+    }
+
+    /// Whether the last of so many entries has its frame; true of no entry.
+    async fn is_of(&self, survey: &Survey, entries: u64, values: &Arc<dyn Blob>) -> Result<bool, Error> {
+        let matches = Matches { values: Arc::clone(values), locate: self.shared.locate };
+        Ok(matches!(self.last(survey, entries, &matches).await?, Last::Frame { .. } | Last::None))
     }
 
     /// The last of so many entries, and its frame.
@@ -215,7 +253,7 @@ impl Surveyor<'_> {
             Err(_) => return Ok(Last::Unreadable),
         };
         match matches.frame(position, &record).await? {
-            Some(end) => Ok(Last::Frame(end)),
+            Some((end, continues)) => Ok(Last::Frame { end, continues }),
             None => {
                 let location = (self.shared.locate)(&record);
                 let end = location.map_or(u64::MAX, |location| location.offset.saturating_add(location.size.into()));
@@ -226,8 +264,8 @@ impl Surveyor<'_> {
 }
 
 enum Last {
-    /// It ends here.
-    Frame(u64),
+    /// It ends here; whether its batch goes on.
+    Frame { end: u64, continues: bool },
     /// There is no entry.
     None,
     /// Its frame, which ended here, is not there.
@@ -244,9 +282,9 @@ struct Matches {
 }
 
 impl Matches {
-    /// Where the frame of an entry ends, when it is there and says the same: position, size and record. Its payload is not
-    /// looked at.
-    async fn frame(&self, position: u64, record: &[u8]) -> Result<Option<u64>, Error> {
+    /// Where the frame of an entry ends, and whether its batch goes on, when it is there and says the same: position, size
+    /// and record. Its payload is not looked at.
+    async fn frame(&self, position: u64, record: &[u8]) -> Result<Option<(u64, bool)>, Error> {
         let Some(location) = (self.locate)(record) else { return Ok(None) };
         let Ok(tag_bytes) = u16::try_from(self.values.header().unit) else { return Ok(None) };
         let head_bytes = RawFrame::head_bytes(tag_bytes);
@@ -260,11 +298,10 @@ impl Matches {
         };
         let binding = self.values.header().binding(self.values.id().name());
         let place = Place { binding, offset: location.offset };
-        let same = RawFrame(&bytes).verify(place, tag_bytes).is_ok_and(|head| {
-            let header = head.header;
-            header.position == position && header.size() == u64::from(location.size) && head.tag == record
-        });
-        Ok(same.then_some(end))
+        let Ok(head) = RawFrame(&bytes).verify(place, tag_bytes) else { return Ok(None) };
+        let header = head.header;
+        let same = header.position == position && header.size() == u64::from(location.size) && head.tag == record;
+        Ok(same.then_some((end, header.flags.has(Flags::CONTINUES))))
     }
 }
 
