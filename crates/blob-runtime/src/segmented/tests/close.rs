@@ -1,13 +1,16 @@
 //! Ends of a store that meet other work, or something half done.
 
+use std::sync::{Arc, Mutex};
+
 use futures::FutureExt;
 
 use super::damage::raw;
-use super::toy::{Change, PARTITION, Toy, filled, open, open_with, shown};
+use super::toy::{Change, PARTITION, Shown, Store, Toy, filled, open, open_with, shown};
 use crate::error::{Error, Operation};
 use crate::manifest;
+use crate::queue::lock;
 use crate::segmented::{Fault, Options, Segmented};
-use crate::sim::{self, Crash, Fault as DiskFault};
+use crate::sim::{self, Crash, Fault as DiskFault, Sim};
 use crate::storage::Storage;
 
 fn read_only() -> Options {
@@ -121,6 +124,121 @@ fn a_destroy_leaves_nothing_of_sections_that_are_being_made() {
     assert!(made > 50 && refused > 50, "{made} were made, {refused} were refused");
 }
 
+/// Ends of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Close,
+    Destroy,
+}
+
+impl End {
+    async fn make(self, store: &Store) -> Result<(), Fault> {
+        match self {
+            Self::Close => store.close().await,
+            Self::Destroy => store.destroy().await,
+        }
+    }
+
+    /// After it the next open finds `left`, or that the store is gone; in particular no file of a section that was being
+    /// made stays behind.
+    async fn check(self, sim: &Sim, left: &Shown) {
+        let files = sim.storage().scan(PARTITION).await.unwrap();
+        let (store, opening) = open(sim).await;
+        let found = shown(&store).await.unwrap();
+        match self {
+            Self::Close => {
+                assert!(opening.clean, "{opening:?}");
+                assert_eq!(found, *left);
+                assert_eq!(files.len(), left.2.len() + 1, "the sections and the manifest: {files:?}");
+            }
+            Self::Destroy => {
+                assert!(opening.created, "{opening:?}");
+                assert_eq!(found, Default::default());
+                assert_eq!(files, [b""; 0]);
+            }
+        }
+    }
+}
+
+/// Until nobody gets any further.
+async fn stand_still(sim: &Sim) {
+    for _ in 0..200 {
+        sim.yield_now().await;
+    }
+}
+
+/// A section is being made, and its making has not reached the storage yet, when the store ends. An end that does not wait
+/// for it is over before the file is made: one that stays in a store that is gone, or that nobody has sealed.
+#[test]
+fn an_end_waits_for_a_section_that_is_being_made() {
+    for end in [End::Close, End::Destroy] {
+        sim::run(1, async |sim| {
+            let store = filled(&sim).await;
+            let mut left = shown(&store).await.unwrap();
+            let ends = Arc::new(Mutex::new(Vec::new()));
+            let held = store.driver().gate.enter().await;
+            let maker = {
+                let (store, ends) = (store.clone(), Arc::clone(&ends));
+                sim.spawn(async move {
+                    let refused = store.writable(9).await.map(drop).unwrap_err();
+                    lock(&ends).push("the making");
+                    refused
+                })
+            };
+            stand_still(&sim).await;
+            let ended = {
+                let (store, ends) = (store.clone(), Arc::clone(&ends));
+                sim.spawn(async move {
+                    end.make(&store).await.unwrap();
+                    lock(&ends).push("the store");
+                })
+            };
+            stand_still(&sim).await;
+            drop(held);
+            let refused = maker.await.unwrap();
+            assert!(matches!(refused, Fault::Closed), "{end:?}: {refused:?}");
+            ended.await.unwrap();
+            assert_eq!(*lock(&ends), ["the making", "the store"], "{end:?}");
+            // It was made, and nothing was ever appended to it.
+            left.2.insert(9, Vec::new());
+            end.check(&sim, &left).await;
+        });
+    }
+}
+
+/// Two want to make the same section. The first has begun when the store ends, and loses interest; the other, who had
+/// waited behind it, is first in line now. It is not for the end to wait for that one, which begins anew, behind the end's
+/// own place in the line: it is refused.
+#[test]
+fn an_end_refuses_who_is_in_line_to_make_a_section() {
+    for end in [End::Close, End::Destroy] {
+        sim::run(1, async |sim| {
+            let store = filled(&sim).await;
+            let left = shown(&store).await.unwrap();
+            let held = store.driver().gate.enter().await;
+            let mut first = Box::pin(store.writable(9));
+            assert!(futures::poll!(&mut first).is_pending());
+            let second = {
+                let store = store.clone();
+                sim.spawn(async move { store.writable(9).await.map(drop) })
+            };
+            stand_still(&sim).await;
+            let ended = {
+                let store = store.clone();
+                sim.spawn(async move { end.make(&store).await })
+            };
+            stand_still(&sim).await;
+            drop(first);
+            stand_still(&sim).await;
+            drop(held);
+            let refused = second.await.unwrap().unwrap_err();
+            assert!(matches!(refused, Fault::Closed), "{end:?}: {refused:?}");
+            ended.await.unwrap().unwrap();
+            end.check(&sim, &left).await;
+        });
+    }
+}
+
 /// The process is killed before every step of a destroy, and somebody looks without the right to write: the store is
 /// wholly there or wholly gone, as the next writer will find it, and looking changes no byte.
 #[test]
@@ -189,7 +307,7 @@ fn a_name_whose_quarantine_has_none() {
     sim::run(1, async |sim| {
         for (len, fits) in [(117, true), (118, false), (128, false)] {
             let (storage, partition) = (sim.storage(), "p".repeat(len));
-            let beneath: std::sync::Arc<dyn Storage> = sim.storage();
+            let beneath: Arc<dyn Storage> = sim.storage();
             let opened =
                 Segmented::open(storage, &partition, &Options::default(), |store| Toy::new(beneath, store)).await;
             match opened {
