@@ -9,8 +9,9 @@ use super::toy::{Change, PARTITION, Shown, Store, Toy, filled, open, open_with, 
 use crate::error::{Error, Operation};
 use crate::manifest;
 use crate::queue::lock;
+use crate::sections::section_name;
 use crate::segmented::{Fault, Options, Segmented};
-use crate::sim::{self, Crash, Fault as DiskFault, Sim};
+use crate::sim::{self, Crash, Cut, Fault as DiskFault, Sim};
 use crate::storage::Storage;
 
 fn read_only() -> Options {
@@ -236,6 +237,95 @@ fn an_end_refuses_who_is_in_line_to_make_a_section() {
             ended.await.unwrap().unwrap();
             end.check(&sim, &left).await;
         });
+    }
+}
+
+/// A section is removed while somebody makes it, and the making comes through first. Whoever has asked for it would get one
+/// that takes nothing any more; he waits for the removal, and gets one that does.
+#[test]
+fn a_section_that_is_removed_meanwhile_is_not_handed_out() {
+    sim::run(1, async |sim| {
+        let store = filled(&sim).await;
+        let held = store.driver().gate.enter().await;
+        let maker = {
+            let (store, sim) = (store.clone(), sim.clone());
+            sim.clone().spawn(async move {
+                let section = store.writable(9).await?;
+                stand_still(&sim).await;
+                Ok::<_, Fault>(section.append(91).await?)
+            })
+        };
+        stand_still(&sim).await;
+        let removed = {
+            let store = store.clone();
+            sim.spawn(async move { store.remove_section(9).await })
+        };
+        stand_still(&sim).await;
+        drop(held);
+        removed.await.unwrap().unwrap();
+        let appended = maker.await.unwrap();
+        assert!(matches!(appended, Ok(0)), "{appended:?}");
+        assert_eq!(shown(&store).await.unwrap().2[&9], [91]);
+    });
+}
+
+/// The last sync of a section fails, and it is the one of the close: that answers the failure, and does not say clean.
+/// What comes back is a prefix, and no damage.
+#[test]
+fn a_close_whose_seal_fails_is_not_clean() {
+    for seed in 0..20 {
+        sim::run(seed, async |sim| {
+            let store = filled(&sim).await;
+            let section = store.writable(2).await.unwrap();
+            section.append(25).await.unwrap();
+            sim.faults().inject(DiskFault::eio(Operation::Sync).blob(PARTITION, &section_name(2)));
+            let told = store.close().await.unwrap_err();
+            assert!(matches!(told, Fault::Storage(Error::Poisoned { .. })), "seed {seed}: {told:?}");
+            let (store, opening) = open(&sim).await;
+            assert!(!opening.clean, "seed {seed}: {opening:?}");
+            let items = shown(&store).await.unwrap().2[&2].clone();
+            assert!([20, 21, 22, 23, 24, 25].starts_with(&items) && items.len() >= 5, "seed {seed}: {items:?}");
+        });
+    }
+}
+
+/// A sync of a section has failed, and so has opening it anew: nothing of it is open when the store is closed. A close that
+/// looks at open sections only says clean over bytes that the page cache alone has; the power goes, and they are missed.
+#[test]
+fn a_close_recovers_a_section_that_could_not_be_reopened() {
+    for recovers in [true, false] {
+        for seed in 0..20 {
+            sim::run(seed, async |sim| {
+                let case = format!("seed {seed}, {recovers}");
+                let store = filled(&sim).await;
+                let section = store.writable(2).await.unwrap();
+                section.append(25).await.unwrap();
+                let fails = || DiskFault::eio(Operation::Sync).blob(PARTITION, &section_name(2));
+                sim.faults().inject(fails());
+                let error = section.sync().await.unwrap_err();
+                assert!(matches!(error, Error::Poisoned { .. }), "{case}: {error:?}");
+                sim.faults().inject(fails());
+                let error = store.reopen_section(2).await.unwrap_err();
+                assert!(matches!(error, Fault::Storage(Error::Io { operation: Operation::Sync, .. })), "{error:?}");
+                if !recovers {
+                    sim.faults().inject(fails());
+                }
+                let closed = store.close().await;
+                match &closed {
+                    Ok(()) => assert!(recovers, "{case}"),
+                    Err(Fault::Storage(Error::Io { operation: Operation::Sync, .. })) => assert!(!recovers, "{case}"),
+                    Err(other) => panic!("{case}: {other:?}"),
+                }
+                let (store, opening) = open(&sim).await;
+                assert_eq!(opening.clean, recovers, "{case}");
+                let found = shown(&store).await.unwrap();
+                let items = &found.2[&2];
+                assert!([20, 21, 22, 23, 24, 25].starts_with(items) && items.len() >= 5, "{case}: {items:?}");
+                drop((section, store));
+                sim.crash(Crash::Power(Cut::LoseAll));
+                assert_eq!(shown(&open(&sim).await.0).await.unwrap(), found, "{case}: what was shown is durable");
+            });
+        }
     }
 }
 

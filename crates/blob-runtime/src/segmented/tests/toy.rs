@@ -121,7 +121,9 @@ impl Driver for Toy {
 
     fn damage(&self, section: u64, found: &Found) -> Option<Damage> {
         let left_over = found.look == Look::Clean && found.blob.len() > found.items.len() as u64;
-        let offset = found.rotten().or(left_over.then_some(found.items.len()))? as u64;
+        // What a rewind keeps was durable before its intent.
+        let short = matches!(found.look, Look::Unclean(Some(target)) if target.items > found.items.len() as u64);
+        let offset = found.rotten().or((left_over || short).then_some(found.items.len()))? as u64;
         let (expected, found) = ("items to the end".into(), "something else".into());
         Some(Damage { error: Error::Corrupt { blob: id(section), offset, expected, found } })
     }
