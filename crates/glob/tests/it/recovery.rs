@@ -5,7 +5,6 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use glob::{Config, Cursor, RawGlob};
 
-const NAME: [u8; 8] = 1_u64.to_be_bytes();
 const LOSE_ALL: Crash = Crash::Power(Cut::LoseAll);
 
 async fn open(sim: &Sim) -> RawGlob {
