@@ -17,6 +17,9 @@ use crate::error::Error;
 use crate::report::{Reason, SectionRecovery};
 use crate::section::{Section, item_bytes};
 
+#[cfg(test)]
+mod tests;
+
 #[derive(Debug)]
 pub(crate) struct Sections {
     storage: Arc<dyn Storage>,

@@ -17,6 +17,9 @@ use crate::recover::{self, Case, Evidence, Facts, Plan};
 use crate::report::SectionReport;
 use crate::section::{Resume, Section, Settings, tag_bytes};
 
+#[cfg(test)]
+mod tests;
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Sections {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::sim::{self, Crash, Cut};
 use crate::{MemoryStorage, StoreId};
 use futures::executor::block_on;
 
@@ -68,4 +69,41 @@ fn a_copy_without_a_note_is_made_again() {
     assert_eq!(block_on(copy(&storage, &blob, 4, 10, 99, "torn")).unwrap(), 6);
     assert_eq!(half.len(), 6);
     assert_eq!(block_on(half.read_at(0, 6)).unwrap(), "456789");
+}
+
+/// The power goes before every step of a copy. The recovery that follows copies again before it cuts; a note that is durable
+/// while its bytes are not would tell it that all is saved.
+#[test]
+fn a_power_cut_before_every_step_of_a_copy() {
+    for seed in 0..40 {
+        for step in 1.. {
+            let ended = sim::run(seed, async |sim| {
+                let storage: Arc<dyn Storage> = sim.storage();
+                let format = Format::new(Kind::VALUES, Want::Exactly(StoreId(1)));
+                let blob = storage.open("p", b"x", &format).await.unwrap();
+                blob.write_at_sync(0, vec![Bytes::from_static(b"0123456789")]).await.unwrap();
+                let keep = move |storage: Arc<dyn Storage>| async move {
+                    let format = Format::new(Kind::VALUES, Want::Exactly(StoreId(1)));
+                    let blob = storage.open("p", b"x", &format.existing()).await?;
+                    copy(&storage, &blob, 4, 10, 99, "torn").await
+                };
+                sim.crash_at(step, Crash::Power(Cut::Random));
+                let ended = sim.life(keep(sim.storage())).await.is_some();
+                if sim.disarm() {
+                    sim.crash(Crash::Power(Cut::LoseAll));
+                }
+                assert_eq!(keep(sim.storage()).await.unwrap(), 6, "seed {seed}, step {step}");
+                let storage = sim.storage();
+                let name = [&b"x"[..], &4_u64.to_be_bytes(), &10_u64.to_be_bytes()].concat();
+                let format = Format::new(Kind::USER, Want::Exactly(StoreId(1)));
+                let kept = storage.open("p-quarantine", &name, &format.existing()).await.unwrap();
+                let saved = kept.read_at(0, usize::try_from(kept.len()).unwrap()).await.unwrap();
+                assert_eq!(saved, "456789", "seed {seed}, step {step}");
+                ended
+            });
+            if ended {
+                break;
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use blob_runtime::sim;
 use blob_runtime::{Blob, Format, Kind, MemoryStorage, Salt, Storage, StoreId, Want};
 use bytes::Bytes;
-use fixed_journal::{Config, Error, Journal, OnDamage, Reason};
+use fixed_journal::{Config, Error, Journal, OnDamage, RawJournal, Reason};
 use futures::executor::block_on;
 
 fn config() -> Config {
@@ -262,5 +262,40 @@ fn a_reader_leaves_the_remnant_of_a_section() {
         let journal = Journal::<u64>::open(sim.storage(), config()).await.unwrap();
         assert_eq!(journal.last(1).await.unwrap(), Some(7));
         assert_eq!(sim.disk().files().len(), files - 1, "a writer does");
+    });
+}
+
+/// A journal that was not closed in order is only looked at: what its last sync wrote is shown, but nothing proves that it
+/// is durable, and a reader makes nothing so.
+#[test]
+fn a_reader_takes_for_durable_only_what_is_proven() {
+    block_on(async {
+        let storage = harmed(false, async |_: Arc<dyn Blob>| {}).await;
+        let reader = RawJournal::open(Arc::clone(&storage), config().read_only(true), None).await.unwrap();
+        // The last page was written when the first 18, with 5 items each, were durable.
+        assert_eq!((reader.len(1).await.unwrap(), reader.durable_len(1).await.unwrap()), (100, 90));
+    });
+}
+
+/// The header of a section rots, and the journal is opened with another page size than it was written with. The pages say
+/// which it was.
+#[test]
+fn the_page_size_of_a_lost_header_is_found() {
+    sim::run(1, async |sim| {
+        let journal = Journal::<u64>::open(sim.storage(), config()).await.unwrap();
+        for number in 0..100 {
+            journal.append(1, &number).await.unwrap();
+        }
+        journal.sync(1).await.unwrap();
+        drop(journal);
+        assert!(sim.disk().edit("items", &1_u64.to_be_bytes(), |bytes| bytes[..64].fill(0xA5)));
+        let journal = Journal::<u64>::open(sim.storage(), config().page_bytes(256)).await.unwrap();
+        let [section] = &journal.recovery().sections[..] else { panic!("{:?}", journal.recovery()) };
+        assert_eq!((section.section, section.items, section.reason), (1, 100, Reason::Header));
+        assert_eq!((journal.len(1).await.unwrap(), journal.get(1, 99).await.unwrap()), (100, 99));
+        assert_eq!(journal.append(1, &100).await.unwrap(), 100);
+        journal.close().await.unwrap();
+        let journal = Journal::<u64>::open(sim.storage(), config()).await.unwrap();
+        assert_eq!((journal.len(1).await.unwrap(), journal.get(1, 100).await.unwrap()), (101, 100));
     });
 }

@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod beside;
 mod crash;
 mod damage;
 mod faults;
@@ -15,4 +16,5 @@ mod files;
 mod hostile;
 mod model;
 mod properties;
+mod recovery;
 mod sweep;

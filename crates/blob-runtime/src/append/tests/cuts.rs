@@ -121,3 +121,22 @@ fn a_failed_cut_poisons_also_when_only_a_write_failed() {
     assert!(matches!(error, Error::Poisoned { .. }), "{error:?}");
     assert!(matches!(block_on(log.sync()), Err(Error::Poisoned { .. })));
 }
+
+/// A section is given up while a write of its is under way: what follows opens the blob anew, and must not see bytes land
+/// in it later. So it waits until that write is over, and nothing more begins.
+#[test]
+fn a_log_that_retires_waits_for_what_has_begun() {
+    let (script, log) = log(100);
+    put(&log, b"abc");
+    let mut sync = pin!(log.sync());
+    assert!(poll(sync.as_mut()).is_pending());
+    put(&log, b"de");
+    let mut retire = pin!(log.retire());
+    assert!(poll(retire.as_mut()).is_pending(), "the write is under way");
+    script.end(Ok(()));
+    assert_eq!(poll(retire.as_mut()), Poll::Ready(()));
+    assert_eq!(log.written(), 3, "it was run to its end");
+    let error = block_on(log.sync()).unwrap_err();
+    assert!(matches!(error, Error::Closed), "{error:?}");
+    assert_eq!(script.calls(), [Call::WriteSync(0, b"abc".to_vec())], "and nothing else was begun");
+}

@@ -1,13 +1,17 @@
 //! Ends of a store that meet other work, or something half done.
 
+use std::sync::{Arc, Mutex};
+
 use futures::FutureExt;
 
 use super::damage::raw;
-use super::toy::{Change, PARTITION, Toy, filled, open, open_with, shown};
+use super::toy::{Change, PARTITION, Shown, Store, Toy, filled, open, open_with, shown};
 use crate::error::{Error, Operation};
 use crate::manifest;
+use crate::queue::lock;
+use crate::sections::section_name;
 use crate::segmented::{Fault, Options, Segmented};
-use crate::sim::{self, Crash, Fault as DiskFault};
+use crate::sim::{self, Crash, Cut, Fault as DiskFault, Sim};
 use crate::storage::Storage;
 
 fn read_only() -> Options {
@@ -121,6 +125,210 @@ fn a_destroy_leaves_nothing_of_sections_that_are_being_made() {
     assert!(made > 50 && refused > 50, "{made} were made, {refused} were refused");
 }
 
+/// Ends of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Close,
+    Destroy,
+}
+
+impl End {
+    async fn make(self, store: &Store) -> Result<(), Fault> {
+        match self {
+            Self::Close => store.close().await,
+            Self::Destroy => store.destroy().await,
+        }
+    }
+
+    /// After it the next open finds `left`, or that the store is gone; in particular no file of a section that was being
+    /// made stays behind.
+    async fn check(self, sim: &Sim, left: &Shown) {
+        let files = sim.storage().scan(PARTITION).await.unwrap();
+        let (store, opening) = open(sim).await;
+        let found = shown(&store).await.unwrap();
+        match self {
+            Self::Close => {
+                assert!(opening.clean, "{opening:?}");
+                assert_eq!(found, *left);
+                assert_eq!(files.len(), left.2.len() + 1, "the sections and the manifest: {files:?}");
+            }
+            Self::Destroy => {
+                assert!(opening.created, "{opening:?}");
+                assert_eq!(found, Default::default());
+                assert_eq!(files, [b""; 0]);
+            }
+        }
+    }
+}
+
+/// Until nobody gets any further.
+async fn stand_still(sim: &Sim) {
+    for _ in 0..200 {
+        sim.yield_now().await;
+    }
+}
+
+/// A section is being made, and its making has not reached the storage yet, when the store ends. An end that does not wait
+/// for it is over before the file is made: one that stays in a store that is gone, or that nobody has sealed.
+#[test]
+fn an_end_waits_for_a_section_that_is_being_made() {
+    for end in [End::Close, End::Destroy] {
+        sim::run(1, async |sim| {
+            let store = filled(&sim).await;
+            let mut left = shown(&store).await.unwrap();
+            let ends = Arc::new(Mutex::new(Vec::new()));
+            let held = store.driver().gate.enter().await;
+            let maker = {
+                let (store, ends) = (store.clone(), Arc::clone(&ends));
+                sim.spawn(async move {
+                    let refused = store.writable(9).await.map(drop).unwrap_err();
+                    lock(&ends).push("the making");
+                    refused
+                })
+            };
+            stand_still(&sim).await;
+            let ended = {
+                let (store, ends) = (store.clone(), Arc::clone(&ends));
+                sim.spawn(async move {
+                    end.make(&store).await.unwrap();
+                    lock(&ends).push("the store");
+                })
+            };
+            stand_still(&sim).await;
+            drop(held);
+            let refused = maker.await.unwrap();
+            assert!(matches!(refused, Fault::Closed), "{end:?}: {refused:?}");
+            ended.await.unwrap();
+            assert_eq!(*lock(&ends), ["the making", "the store"], "{end:?}");
+            // It was made, and nothing was ever appended to it.
+            left.2.insert(9, Vec::new());
+            end.check(&sim, &left).await;
+        });
+    }
+}
+
+/// Two want to make the same section. The first has begun when the store ends, and loses interest; the other, who had
+/// waited behind it, is first in line now. It is not for the end to wait for that one, which begins anew, behind the end's
+/// own place in the line: it is refused.
+#[test]
+fn an_end_refuses_who_is_in_line_to_make_a_section() {
+    for end in [End::Close, End::Destroy] {
+        sim::run(1, async |sim| {
+            let store = filled(&sim).await;
+            let left = shown(&store).await.unwrap();
+            let held = store.driver().gate.enter().await;
+            let mut first = Box::pin(store.writable(9));
+            assert!(futures::poll!(&mut first).is_pending());
+            let second = {
+                let store = store.clone();
+                sim.spawn(async move { store.writable(9).await.map(drop) })
+            };
+            stand_still(&sim).await;
+            let ended = {
+                let store = store.clone();
+                sim.spawn(async move { end.make(&store).await })
+            };
+            stand_still(&sim).await;
+            drop(first);
+            stand_still(&sim).await;
+            drop(held);
+            let refused = second.await.unwrap().unwrap_err();
+            assert!(matches!(refused, Fault::Closed), "{end:?}: {refused:?}");
+            ended.await.unwrap().unwrap();
+            end.check(&sim, &left).await;
+        });
+    }
+}
+
+/// A section is removed while somebody makes it, and the making comes through first. Whoever has asked for it would get one
+/// that takes nothing any more; he waits for the removal, and gets one that does.
+#[test]
+fn a_section_that_is_removed_meanwhile_is_not_handed_out() {
+    sim::run(1, async |sim| {
+        let store = filled(&sim).await;
+        let held = store.driver().gate.enter().await;
+        let maker = {
+            let (store, sim) = (store.clone(), sim.clone());
+            sim.clone().spawn(async move {
+                let section = store.writable(9).await?;
+                stand_still(&sim).await;
+                Ok::<_, Fault>(section.append(91).await?)
+            })
+        };
+        stand_still(&sim).await;
+        let removed = {
+            let store = store.clone();
+            sim.spawn(async move { store.remove_section(9).await })
+        };
+        stand_still(&sim).await;
+        drop(held);
+        removed.await.unwrap().unwrap();
+        let appended = maker.await.unwrap();
+        assert!(matches!(appended, Ok(0)), "{appended:?}");
+        assert_eq!(shown(&store).await.unwrap().2[&9], [91]);
+    });
+}
+
+/// The last sync of a section fails, and it is the one of the close: that answers the failure, and does not say clean.
+/// What comes back is a prefix, and no damage.
+#[test]
+fn a_close_whose_seal_fails_is_not_clean() {
+    for seed in 0..20 {
+        sim::run(seed, async |sim| {
+            let store = filled(&sim).await;
+            let section = store.writable(2).await.unwrap();
+            section.append(25).await.unwrap();
+            sim.faults().inject(DiskFault::eio(Operation::Sync).blob(PARTITION, &section_name(2)));
+            let told = store.close().await.unwrap_err();
+            assert!(matches!(told, Fault::Storage(Error::Poisoned { .. })), "seed {seed}: {told:?}");
+            let (store, opening) = open(&sim).await;
+            assert!(!opening.clean, "seed {seed}: {opening:?}");
+            let items = shown(&store).await.unwrap().2[&2].clone();
+            assert!([20, 21, 22, 23, 24, 25].starts_with(&items) && items.len() >= 5, "seed {seed}: {items:?}");
+        });
+    }
+}
+
+/// A sync of a section has failed, and so has opening it anew: nothing of it is open when the store is closed. A close that
+/// looks at open sections only says clean over bytes that the page cache alone has; the power goes, and they are missed.
+#[test]
+fn a_close_recovers_a_section_that_could_not_be_reopened() {
+    for recovers in [true, false] {
+        for seed in 0..20 {
+            sim::run(seed, async |sim| {
+                let case = format!("seed {seed}, {recovers}");
+                let store = filled(&sim).await;
+                let section = store.writable(2).await.unwrap();
+                section.append(25).await.unwrap();
+                let fails = || DiskFault::eio(Operation::Sync).blob(PARTITION, &section_name(2));
+                sim.faults().inject(fails());
+                let error = section.sync().await.unwrap_err();
+                assert!(matches!(error, Error::Poisoned { .. }), "{case}: {error:?}");
+                sim.faults().inject(fails());
+                let error = store.reopen_section(2).await.unwrap_err();
+                assert!(matches!(error, Fault::Storage(Error::Io { operation: Operation::Sync, .. })), "{error:?}");
+                if !recovers {
+                    sim.faults().inject(fails());
+                }
+                let closed = store.close().await;
+                match &closed {
+                    Ok(()) => assert!(recovers, "{case}"),
+                    Err(Fault::Storage(Error::Io { operation: Operation::Sync, .. })) => assert!(!recovers, "{case}"),
+                    Err(other) => panic!("{case}: {other:?}"),
+                }
+                let (store, opening) = open(&sim).await;
+                assert_eq!(opening.clean, recovers, "{case}");
+                let found = shown(&store).await.unwrap();
+                let items = &found.2[&2];
+                assert!([20, 21, 22, 23, 24, 25].starts_with(items) && items.len() >= 5, "{case}: {items:?}");
+                drop((section, store));
+                sim.crash(Crash::Power(Cut::LoseAll));
+                assert_eq!(shown(&open(&sim).await.0).await.unwrap(), found, "{case}: what was shown is durable");
+            });
+        }
+    }
+}
+
 /// The process is killed before every step of a destroy, and somebody looks without the right to write: the store is
 /// wholly there or wholly gone, as the next writer will find it, and looking changes no byte.
 #[test]
@@ -189,7 +397,7 @@ fn a_name_whose_quarantine_has_none() {
     sim::run(1, async |sim| {
         for (len, fits) in [(117, true), (118, false), (128, false)] {
             let (storage, partition) = (sim.storage(), "p".repeat(len));
-            let beneath: std::sync::Arc<dyn Storage> = sim.storage();
+            let beneath: Arc<dyn Storage> = sim.storage();
             let opened =
                 Segmented::open(storage, &partition, &Options::default(), |store| Toy::new(beneath, store)).await;
             match opened {

@@ -15,6 +15,7 @@ use crate::header::{Format, Kind, Want};
 use crate::manifest::Target;
 use crate::name::{BlobId, StoreId};
 use crate::quarantine;
+use crate::queue::Queue;
 use crate::sections::{parse_section_name, section_name};
 use crate::segmented::{Damage, Driver, Fault, Look, OnDamage, Opening, Options, Segmented};
 use crate::sim::Sim;
@@ -26,6 +27,8 @@ pub(super) const ROT: u8 = 255;
 pub(super) struct Toy {
     storage: Arc<dyn Storage>,
     store: StoreId,
+    /// Whoever makes a section passes here on its way to the storage; a test holds it up by being in.
+    pub(super) gate: Queue,
 }
 
 #[derive(Debug)]
@@ -75,7 +78,7 @@ impl Found {
 
 impl Toy {
     pub(super) fn new(storage: Arc<dyn Storage>, store: StoreId) -> Self {
-        Self { storage, store }
+        Self { storage, store, gate: Queue::new() }
     }
 
     async fn blob(&self, section: u64, create: bool) -> Result<Arc<dyn Blob>, Error> {
@@ -107,6 +110,9 @@ impl Driver for Toy {
     }
 
     async fn survey(&self, section: u64, look: Look, create: bool) -> Result<Found, Fault> {
+        if create {
+            drop(self.gate.enter().await);
+        }
         let blob = self.blob(section, create).await?;
         let bytes = blob.read_at(0, usize::try_from(blob.len()).unwrap()).await?;
         let items = bytes.iter().position(|item| *item == 0).unwrap_or(bytes.len());
@@ -115,7 +121,9 @@ impl Driver for Toy {
 
     fn damage(&self, section: u64, found: &Found) -> Option<Damage> {
         let left_over = found.look == Look::Clean && found.blob.len() > found.items.len() as u64;
-        let offset = found.rotten().or(left_over.then_some(found.items.len()))? as u64;
+        // What a rewind keeps was durable before its intent.
+        let short = matches!(found.look, Look::Unclean(Some(target)) if target.items > found.items.len() as u64);
+        let offset = found.rotten().or((left_over || short).then_some(found.items.len()))? as u64;
         let (expected, found) = ("items to the end".into(), "something else".into());
         Some(Damage { error: Error::Corrupt { blob: id(section), offset, expected, found } })
     }
