@@ -22,6 +22,7 @@ mod run;
 mod script;
 mod shown;
 mod shrink;
+pub mod small;
 mod world;
 
 pub use damage::{Edit, damage};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::crash::Checked;
 
-pub use sim::{fuzz, sim};
+pub use sim::{fuzz, sim, small};
 pub use table::table;
 
 /// How far a tier goes: so many runs, or so long.

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use testkit::crash::small::MAX_OPS;
 use testkit::crash::{Breadth, Script, tell};
-use testkit::suite::{Extent, Progress, Summary, fuzz, sim, table};
+use testkit::suite::{Extent, Progress, Summary, fuzz, sim, small, table};
 
 /// The crash suite of the whole store.
 #[derive(Debug, Parser)]
@@ -39,6 +40,8 @@ struct Args {
 enum Tier {
     /// The simulated disk.
     Sim,
+    /// All workloads of up to four operations, with every crash.
+    Small,
     /// Files changed behind the store's back.
     Fuzz,
     /// All tiers, one after the other.
@@ -53,7 +56,11 @@ fn main() -> ExitCode {
     // A panic of the store is a broken promise, told with its seed; not also by every thread.
     std::panic::set_hook(Box::new(|_| ()));
     if let Some(seed) = args.seed {
-        return if args.tier == Tier::Fuzz { damaged(seed) } else { again(seed) };
+        return match args.tier {
+            Tier::Fuzz => damaged(seed),
+            Tier::Small => workload(seed),
+            Tier::Sim | Tier::All => again(seed),
+        };
     }
     let first = args.first_seed;
     let extent = match args.minutes {
@@ -64,6 +71,9 @@ fn main() -> ExitCode {
     let mut tiers = Vec::new();
     if matches!(args.tier, Tier::Sim | Tier::All) {
         tiers.push(watched("sim", extent, |progress| sim(extent, jobs, progress)));
+    }
+    if matches!(args.tier, Tier::Small | Tier::All) {
+        tiers.push(watched("small", extent, |progress| small(MAX_OPS, extent, jobs, progress)));
     }
     if matches!(args.tier, Tier::Fuzz | Tier::All) {
         tiers.push(watched("fuzz", extent, |progress| fuzz(extent, jobs, progress)));
@@ -89,6 +99,23 @@ fn again(seed: u64) -> ExitCode {
             if let Some(shrunk) = testkit::crash::shrink(&script, 30_000) {
                 println!("\n{}", testkit::crash::print(&shrunk.script, &shrunk.violation));
             }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one workload with every crash.
+fn workload(number: u64) -> ExitCode {
+    println!("{:?}", testkit::crash::small::workload(number));
+    let cases = testkit::crash::small::small(number);
+    println!("{} runs", cases.runs);
+    match cases.failed {
+        None => {
+            println!("no promise is broken");
+            ExitCode::SUCCESS
+        }
+        Some((script, violation)) => {
+            println!("{}", testkit::crash::print(&script, &violation));
             ExitCode::FAILURE
         }
     }

@@ -10,7 +10,7 @@ use blob_runtime::Operation;
 use blob_runtime::sim::Counts;
 
 use super::{Extent, Progress, Seeds, Summary};
-use crate::crash::{Breadth, Checked, Outcome, Script, damage, print, run, shrink};
+use crate::crash::{Breadth, Checked, Outcome, Script, Violation, damage, print, run, shrink, small};
 
 /// Runs that shrinking a failure may take.
 const SHRINK_RUNS: u64 = 30_000;
@@ -48,6 +48,22 @@ pub fn fuzz(extent: Extent, jobs: usize, progress: &Progress) -> Summary {
         (outcome, told)
     };
     each("fuzz", extent, jobs, progress, one)
+}
+
+/// The tier of small cases: one run is one workload with every crash. `max_ops`: operations of the longest.
+pub fn small(max_ops: u32, extent: Extent, jobs: usize, progress: &Progress) -> Summary {
+    let all = small::count(max_ops);
+    let extent = match extent {
+        Extent::Seeds { first, count } => Extent::Seeds { first, count: count.min(all.saturating_sub(first)) },
+        time => time,
+    };
+    let one = |number| {
+        let cases = small::small(number);
+        let again = format!("cargo xtask test-crash --tier small --seed {number}");
+        let told = |(script, violation): (Script, Violation)| format!("{again}\n{}", print(&script, &violation));
+        (cases.total.unwrap_or_default(), cases.failed.map(told))
+    };
+    each("small", extent, jobs, progress, one)
 }
 
 fn each(

@@ -3,7 +3,7 @@
 mod directed;
 
 use blob_runtime::sim;
-use testkit::crash::{Breadth, Script, damage, print, run, shrink};
+use testkit::crash::{Breadth, Script, damage, print, run, shrink, small};
 
 /// Seeds of a normal run.
 const SEEDS: u64 = 2_000;
@@ -49,4 +49,19 @@ fn damage_is_told() {
         let (outcome, edits) = damage(seed);
         assert_eq!(outcome.violation, None, "seed {seed}: {edits:?}");
     }
+}
+
+/// Every workload of up to two operations, crashed at every step, with every set of surviving effects, and the recovery
+/// crashed at every step once.
+#[test]
+fn all_small_cases() {
+    let mut runs = 0;
+    for number in 0..small::count(2) {
+        let cases = small::small(number);
+        runs += cases.runs;
+        if let Some((script, violation)) = cases.failed {
+            panic!("workload {number}: {violation}\n{}", print(&script, &violation));
+        }
+    }
+    assert!(runs > 10_000, "{runs} runs");
 }
