@@ -119,7 +119,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let session = match &args.from {
         Some(file) => read(file)?,
         None => {
-            let session = measure(args, &workspace, &out)?;
+            let session = measure(args, &workspace, &out, &results)?;
             write(&results, &session)?;
             session
         }
@@ -152,7 +152,8 @@ fn write(file: &Path, session: &Session) -> Result<(), Failure> {
     fs::write(file, text).map_err(|error| failed(&error))
 }
 
-fn measure(args: &Args, workspace: &Workspace, out: &Path) -> Result<Session, Failure> {
+/// Measures all; `results` is written again after each workload, so that what is stopped is not lost: `--from` shows it.
+fn measure(args: &Args, workspace: &Workspace, out: &Path, results: &Path) -> Result<Session, Failure> {
     let scale = if args.quick { Scale::Quick } else { Scale::Full };
     let data = args.data.clone().unwrap_or_else(|| out.to_owned()).join("data");
     fs::create_dir_all(&data).map_err(|error| Failure::new(format!("cannot make {}: {error}", data.display())))?;
@@ -193,6 +194,7 @@ fn measure(args: &Args, workspace: &Workspace, out: &Path) -> Result<Session, Fa
     runner.bar = bar(plan::runs(&turns, engines.len(), args.rounds(), runner.traced));
     for turn in &turns {
         session.cells.extend(runner.turn(turn)?);
+        write(results, &session)?;
     }
     runner.bar.finish_and_clear();
     session.machine.load_after = machine::load();

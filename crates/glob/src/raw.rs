@@ -244,8 +244,8 @@ impl RawGlob {
         results.into_iter().collect()
     }
 
-    /// Writes what waits in several sections and syncs their files together, which the storage does better than one by
-    /// one. What failed is not told here: the sync of each section by itself comes behind, finds nothing left to do where
+    /// Writes what waits in several sections and syncs their files together, which the storage may do better than one by
+    /// one ([`BulkSync`](blob_runtime::BulkSync)). What failed is not told here: the sync of each section by itself comes behind, finds nothing left to do where
     /// all went well, and the failure where it did not.
     async fn sync_files(&self, sections: &[(u64, Arc<Section>)]) -> Result<(), Error> {
         if sections.len() < 2 {
