@@ -39,6 +39,8 @@ pub struct Summary {
     pub runs: u64,
     /// Crashed states that were opened.
     pub states: u64,
+    /// What was gone through, beside runs and states.
+    pub reach: Vec<(String, u64)>,
     /// What was done to the disk, and how often.
     pub faults: Vec<(String, u64)>,
     /// How often each promise was put to the test.

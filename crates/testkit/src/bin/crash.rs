@@ -107,15 +107,15 @@ fn again(seed: u64) -> ExitCode {
 /// Runs one workload with every crash.
 fn workload(number: u64) -> ExitCode {
     println!("{:?}", testkit::crash::small::workload(number));
-    let cases = testkit::crash::small::small(number);
-    println!("{} runs", cases.runs);
-    match cases.failed {
+    let found = testkit::crash::small::Search::new().workload(number);
+    found.each().iter().for_each(|(what, count)| println!("{what:<30}{count:>14}"));
+    match found.failed {
         None => {
             println!("no promise is broken");
             ExitCode::SUCCESS
         }
-        Some((script, violation)) => {
-            println!("{}", testkit::crash::print(&script, &violation));
+        Some(failed) => {
+            println!("{failed}");
             ExitCode::FAILURE
         }
     }

@@ -5,6 +5,7 @@
 //! When none is left, a promise is broken.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use oversized::Error;
 
@@ -14,7 +15,7 @@ use super::world::{Change, Entry, Shown, World};
 pub use super::promise::{Checked, Promise, Violation};
 
 /// The worlds the store may be in, and what has come of them so far.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Oracle {
     worlds: Vec<World>,
     items: Vec<Item>,
@@ -35,6 +36,8 @@ pub struct Oracle {
     story: Option<Vec<String>>,
     /// How often each promise was checked.
     pub checked: Checked,
+    /// Operations of a life that have begun: for whoever looks from outside.
+    pub turn: usize,
 }
 
 impl Oracle {
@@ -54,7 +57,19 @@ impl Oracle {
             violation: None,
             story: None,
             checked: Checked::default(),
+            turn: 0,
         }
+    }
+
+    /// A number for all that counts behind a crash: equal for oracles that will say the same of whatever is found then.
+    pub fn digest(&self) -> u64 {
+        let mut worlds: Vec<_> = self.worlds.iter().map(World::after_crash).collect();
+        worlds.sort_unstable();
+        worlds.dedup();
+        let lost = if self.stale { &self.lost[..] } else { &[] };
+        let mut hasher = DefaultHasher::new();
+        (worlds, &self.items, lost, self.next_state, self.violation.is_some()).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The first broken promise.

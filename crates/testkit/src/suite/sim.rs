@@ -10,7 +10,8 @@ use blob_runtime::Operation;
 use blob_runtime::sim::Counts;
 
 use super::{Extent, Progress, Seeds, Summary};
-use crate::crash::{Breadth, Checked, Outcome, Script, Violation, damage, print, run, shrink, small};
+use crate::crash::small::{self, Found, Search};
+use crate::crash::{Breadth, Checked, Outcome, Script, damage, print, run, shrink};
 
 /// Runs that shrinking a failure may take.
 const SHRINK_RUNS: u64 = 30_000;
@@ -57,13 +58,18 @@ pub fn small(max_ops: u32, extent: Extent, jobs: usize, progress: &Progress) -> 
         Extent::Seeds { first, count } => Extent::Seeds { first, count: count.min(all.saturating_sub(first)) },
         time => time,
     };
+    let (search, total) = (Search::new(), Mutex::new(Found::default()));
     let one = |number| {
-        let cases = small::small(number);
+        let found = search.workload(number);
         let again = format!("cargo xtask test-crash --tier small --seed {number}");
-        let told = |(script, violation): (Script, Violation)| format!("{again}\n{}", print(&script, &violation));
-        (cases.total.unwrap_or_default(), cases.failed.map(told))
+        let told = found.failed.as_ref().map(|failed| format!("{again}\n{failed}"));
+        *total.lock().unwrap_or_else(PoisonError::into_inner) += &found;
+        (Outcome { counts: found.counts, checked: found.checked, ..Outcome::default() }, told)
     };
-    each("small", extent, jobs, progress, one)
+    let summary = each("small", extent, jobs, progress, one);
+    let found = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let reach = found.each().map(|(name, count)| (name.to_owned(), count)).into();
+    Summary { reach, states: found.disks + found.disks_behind_recovery, ..summary }
 }
 
 fn each(
@@ -112,6 +118,7 @@ fn each(
         states: counts.kills + counts.power_cuts,
         faults: faults.into_iter().filter(|(_, count)| *count > 0).collect(),
         checked,
+        reach: Vec::new(),
         violations,
         took: began.elapsed(),
     }
