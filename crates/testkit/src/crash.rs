@@ -14,6 +14,7 @@
 mod damage;
 mod draw;
 mod items;
+pub mod kill;
 mod live;
 mod oracle;
 mod print;

@@ -1,5 +1,7 @@
 //! The tiers of the crash suite, run wide: what `cargo xtask test-crash` starts.
 
+mod kill;
+mod model;
 mod sim;
 mod table;
 
@@ -8,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::crash::Checked;
 
+pub use kill::kill;
+pub use model::model;
 pub use sim::{fuzz, sim, small};
 pub use table::table;
 

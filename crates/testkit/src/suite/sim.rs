@@ -72,7 +72,7 @@ pub fn small(max_ops: u32, extent: Extent, jobs: usize, progress: &Progress) -> 
     Summary { reach, states: found.disks + found.disks_behind_recovery, ..summary }
 }
 
-fn each(
+pub(super) fn each(
     tier: &'static str,
     extent: Extent,
     jobs: usize,

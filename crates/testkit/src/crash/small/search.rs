@@ -18,7 +18,7 @@ use crate::crash::script::Op;
 const EVERY_SUBSET: usize = 12;
 
 /// The same while a recovery runs.
-const EVERY_SUBSET_IN_RECOVERY: usize = 3;
+const EVERY_SUBSET_IN_RECOVERY: usize = 12;
 
 /// Kills that are tried while a write is in flight: it lands, in part, or not.
 const KILLS: u64 = 4;
