@@ -102,6 +102,9 @@ impl fmt::Debug for Moment<'_> {
 /// of the disk.
 type Ends<T> = Vec<(u64, T)>;
 
+/// Calls somebody with the judge of a subset.
+type Judging<'a> = dyn FnMut(u64, &mut dyn FnMut(&mut Judge<'_>)) + 'a;
+
 /// The names of a directory behind a power cut.
 type Left<K> = BTreeMap<K, usize>;
 
@@ -302,11 +305,7 @@ fn ends<T: PartialEq>(effects: impl Iterator<Item = usize>, mut end: impl FnMut(
     ends
 }
 
-fn names_left<K: Ord + Clone>(
-    names: &Names<K>,
-    ranks: &[u64],
-    judged: &mut dyn FnMut(u64, &mut dyn FnMut(&mut Judge<'_>)),
-) -> Ends<Left<K>> {
+fn names_left<K: Ord + Clone>(names: &Names<K>, ranks: &[u64], judged: &mut Judging<'_>) -> Ends<Left<K>> {
     ends(names.pending().map(|(number, ..)| rank(ranks, number)), |bits| {
         let mut names = names.clone();
         judged(bits, &mut |judge| names.cut(judge));

@@ -144,7 +144,7 @@ impl Worker {
             let worker = &self;
             let ended: Vec<Step> = std::thread::scope(|scope| {
                 let mut threads = Vec::new();
-                for (thread, section) in (group * THREADS..).take(THREADS as usize).enumerate() {
+                for (thread, section) in (group * THREADS..(group + 1) * THREADS).enumerate() {
                     let mut rng = rng.fork();
                     threads.push(scope.spawn(move || worker.turn(&mut rng, thread, section)));
                 }
@@ -270,7 +270,8 @@ impl Worker {
 }
 
 fn open_files(task: &Task) -> Result<Arc<dyn Storage>, Note> {
-    let mut builder = FileStorage::builder(&task.root).io(if task.seed % 2 == 0 { Io::Inline } else { Io::Pool });
+    let mut builder =
+        FileStorage::builder(&task.root).io(if task.seed.is_multiple_of(2) { Io::Inline } else { Io::Pool });
     if let Some(point) = task.point {
         builder = builder.hook(Arc::new(Stop { point, seen: AtomicU64::new(0), done: AtomicU64::new(0) }));
     }
@@ -279,9 +280,9 @@ fn open_files(task: &Task) -> Result<Arc<dyn Storage>, Note> {
 
 fn open(task: &Task, storage: &Arc<dyn Storage>) -> Result<RawOversized, Note> {
     let config = Run::config()
-        .index_buffer_bytes(if task.seed % 3 == 0 { 4096 } else { 200 })
-        .value_buffer_bytes(if task.seed % 5 == 0 { 1 << 20 } else { 600 })
-        .checkpoint_bytes(if task.seed % 7 == 0 { 1 << 20 } else { 3000 });
+        .index_buffer_bytes(if task.seed.is_multiple_of(3) { 4096 } else { 200 })
+        .value_buffer_bytes(if task.seed.is_multiple_of(5) { 1 << 20 } else { 600 })
+        .checkpoint_bytes(if task.seed.is_multiple_of(7) { 1 << 20 } else { 3000 });
     let opened = block_on(RawOversized::open(Arc::clone(storage), config, RECORD_BYTES, last_bytes));
     opened.map_err(|error| failed("an open", &error))
 }
