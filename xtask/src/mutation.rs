@@ -12,7 +12,7 @@
 //! caught-by = ['append::tail::tests::a_cut_lowers_every_mark']
 //! ```
 //!
-//! One that no test can see has, instead of `caught-by`, an argument under `survives`. `tidy` checks that each still
+//! One that needs another beside it to do harm has that one's names under `also`. One that no test can see has, instead of `caught-by`, an argument under `survives`. `tidy` checks that each still
 //! applies; `cargo xtask test-crash --mutations` applies them.
 
 use std::fs;
@@ -41,6 +41,9 @@ pub(crate) struct Mutation {
     /// Occurs exactly once in the file.
     pub(crate) find: String,
     pub(crate) replace: String,
+    /// Mutations, by their names, that are applied too: rules that stand in for each other.
+    #[serde(default)]
+    pub(crate) also: Vec<String>,
     /// What to run; fails when the mutation is in.
     pub(crate) test: String,
     /// How many seeds a suite with seeds takes to it, unless the environment says otherwise.

@@ -82,6 +82,7 @@ mod crash;
 mod disk;
 mod executor;
 mod faults;
+mod image;
 mod inode;
 mod inspect;
 mod life;
@@ -99,6 +100,7 @@ use std::task::{Context, Poll};
 pub use crash::{Crash, Cut, Granularity};
 pub use disk::{Pending, PendingEffect};
 pub use faults::{Bug, Fault, Faults};
+pub use image::{Image, Moment, Outcome};
 pub use inspect::{RawDisk, RawFile};
 pub use seeds::{InvalidSeeds, seeds};
 pub use storage::SimStorage;
@@ -299,6 +301,24 @@ impl Sim {
     /// The raw disk.
     pub fn disk(&self) -> RawDisk {
         RawDisk(Arc::clone(&self.core))
+    }
+
+    /// Calls `look` before each step from now on, also one before which a crash strikes, in place of who looked before.
+    /// It must not call the machine.
+    pub fn watch(&self, look: impl FnMut(&Moment<'_>) + Send + 'static) {
+        lock(&self.core.world).watcher = Some(Box::new(look));
+    }
+
+    /// Nobody looks any more.
+    pub fn unwatch(&self) {
+        lock(&self.core.world).watcher = None;
+    }
+
+    /// The machine starts with this disk instead of its own: as after [`crash`](Self::crash), all tasks of the current
+    /// life are dropped, and its storage and blobs are closed. An image of a running machine is one of a machine that
+    /// was killed with all in flight still to come: crash it first.
+    pub fn boot(&self, image: &Image) {
+        self.core.boot(image.0.copied());
     }
 
     /// Plants a bug into the storage, for the rest of the run.

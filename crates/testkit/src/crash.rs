@@ -14,6 +14,7 @@
 mod damage;
 mod draw;
 mod items;
+pub mod kill;
 mod live;
 mod oracle;
 mod print;
@@ -22,6 +23,7 @@ mod run;
 mod script;
 mod shown;
 mod shrink;
+pub mod small;
 mod world;
 
 pub use damage::{Edit, damage};

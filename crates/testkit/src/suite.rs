@@ -1,5 +1,7 @@
 //! The tiers of the crash suite, run wide: what `cargo xtask test-crash` starts.
 
+mod kill;
+mod model;
 mod sim;
 mod table;
 
@@ -8,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::crash::Checked;
 
-pub use sim::{fuzz, sim};
+pub use kill::kill;
+pub use model::model;
+pub use sim::{fuzz, sim, small};
 pub use table::table;
 
 /// How far a tier goes: so many runs, or so long.
@@ -39,6 +43,8 @@ pub struct Summary {
     pub runs: u64,
     /// Crashed states that were opened.
     pub states: u64,
+    /// What was gone through, beside runs and states.
+    pub reach: Vec<(String, u64)>,
     /// What was done to the disk, and how often.
     pub faults: Vec<(String, u64)>,
     /// How often each promise was put to the test.

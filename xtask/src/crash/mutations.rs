@@ -41,16 +41,17 @@ pub(super) fn run_all(workspace: &Workspace, only: Option<&str>) -> Result<(), F
     copy_tree(&workspace.root, &tree)?;
     let mut wrong = Vec::new();
     let mut count = 0;
-    for mutation in mutation::load(&workspace.root)? {
+    let all = mutation::load(&workspace.root)?;
+    for mutation in &all {
         if only.is_some_and(|only| !mutation.name.contains(only)) {
             continue;
         }
         count += 1;
         let began = Instant::now();
-        let fate = fate(&mutation, &tree, &copy.join("target"))?;
+        let fate = fate(mutation, &all, &tree, &copy.join("target"))?;
         println!("{:<18}{:>6.0} s  {}", format!("{fate:?}"), began.elapsed().as_secs_f64(), mutation.name);
         if !fate.is_right() {
-            wrong.push(mutation.name);
+            wrong.push(mutation.name.as_str());
         }
     }
     match wrong.is_empty() {
@@ -62,7 +63,22 @@ pub(super) fn run_all(workspace: &Workspace, only: Option<&str>) -> Result<(), F
     }
 }
 
-fn fate(mutation: &Mutation, tree: &Path, target: &Path) -> Result<Fate, Failure> {
+fn fate(mutation: &Mutation, all: &[Mutation], tree: &Path, target: &Path) -> Result<Fate, Failure> {
+    let beside = all.iter().filter(|other| mutation.also.contains(&other.name));
+    let mut sound: Vec<(PathBuf, String)> = Vec::new();
+    let outcome = std::iter::once(mutation)
+        .chain(beside)
+        .try_for_each(|part| apply(part, tree).map(|file| sound.push(file)))
+        .and_then(|()| test(mutation, tree, target));
+    // The last change first: two may be in one file.
+    for (path, text) in sound.into_iter().rev() {
+        fs::write(&path, text).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    }
+    outcome
+}
+
+/// Applies one; answers the file and its text as it was.
+fn apply(mutation: &Mutation, tree: &Path) -> Result<(PathBuf, String), Failure> {
     let path = tree.join(&mutation.file);
     let failed = |error: std::io::Error| Failure::new(format!("{}: {}: {error}", mutation.name, path.display()));
     let sound = fs::read_to_string(&path).map_err(failed)?;
@@ -70,9 +86,7 @@ fn fate(mutation: &Mutation, tree: &Path, target: &Path) -> Result<Fate, Failure
         return Err(Failure::new(format!("{}: its `find` does not occur once", mutation.name)));
     }
     fs::write(&path, sound.replace(&mutation.find, &mutation.replace)).map_err(failed)?;
-    let outcome = test(mutation, tree, target);
-    fs::write(&path, sound).map_err(failed)?;
-    outcome
+    Ok((path, sound))
 }
 
 fn test(mutation: &Mutation, tree: &Path, target: &Path) -> Result<Fate, Failure> {

@@ -14,7 +14,10 @@ pub(super) fn check(files: &[File]) -> Vec<Finding> {
         files.iter().filter(|file| has_ending(file, "rs")).flat_map(|file| functions(&file.text)).collect();
     let mut findings = Vec::new();
     let mut names = BTreeSet::new();
-    for list in files.iter().filter(|file| file.path.starts_with(FOLDER) && has_ending(file, "toml")) {
+    let lists = || files.iter().filter(|file| file.path.starts_with(FOLDER) && has_ending(file, "toml"));
+    let read = lists().filter_map(|list| toml::from_str::<List>(&list.text).ok());
+    let all: BTreeSet<String> = read.flat_map(|list| list.mutation).map(|mutation| mutation.name).collect();
+    for list in lists() {
         let mutations = match toml::from_str::<List>(&list.text) {
             Ok(found) => found.mutation,
             Err(error) => {
@@ -23,6 +26,8 @@ pub(super) fn check(files: &[File]) -> Vec<Finding> {
             }
         };
         for mutation in mutations {
+            let unknown = mutation.also.iter().filter(|also| !all.contains(*also));
+            findings.extend(unknown.map(|also| finding(list, &mutation, &format!("there is no mutation {also}"))));
             if !names.insert(mutation.name.clone()) {
                 findings.push(finding(list, &mutation, "there are two of this name"));
             }

@@ -77,6 +77,22 @@ pub enum PendingEffect {
 }
 
 impl Disk {
+    /// The same disk, without what a process knows of its files.
+    pub(super) fn copied(&self) -> Self {
+        Self {
+            inodes: self.inodes.iter().map(Inode::copied).collect(),
+            free: self.free.clone(),
+            root: self.root.clone(),
+            directories: self.directories.clone(),
+            ..*self
+        }
+    }
+
+    /// The number of the last effect.
+    pub(super) fn last_number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) fn draw_number(&mut self) -> u64 {
         self.number += 1;
         self.number
@@ -187,7 +203,7 @@ impl Disk {
 
     /// Changes in flight land. For a cut that is told what survives they are effects like any other, so all of them
     /// do; else each lands, in part, or not at all.
-    fn land(&mut self, all: bool, rng: &mut Rng, ways: &mut Ways) {
+    pub(super) fn land(&mut self, all: bool, rng: &mut Rng, ways: &mut Ways) {
         for at in 0..self.inodes.len() {
             self.inodes[at].opened = None;
             let Some(mut change) = self.inodes[at].in_flight.take() else { continue };

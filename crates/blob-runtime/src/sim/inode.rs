@@ -9,6 +9,8 @@
 //!
 //! Offsets are those of the file: the header counts.
 
+use std::hash::Hasher;
+
 use bytes::Bytes;
 use fastrand::Rng;
 
@@ -26,7 +28,7 @@ pub(super) struct Inode {
     pub(super) visible: Vec<u8>,
     pub(super) durable: Vec<u8>,
     /// Bytes the disk held where the file no longer reaches; kept in stale mode only.
-    past: Vec<u8>,
+    pub(super) past: Vec<u8>,
     pub(super) pending: Vec<Effect>,
     /// The change that has begun and not yet happened.
     pub(super) in_flight: Option<Change>,
@@ -51,13 +53,13 @@ pub(super) enum Change {
 }
 
 /// A part of a change that is not yet durable, and survives a power cut by itself.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Effect {
     pub(super) number: u64,
     pub(super) kind: EffectKind,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum EffectKind {
     /// The file is at least so long.
     Length(usize),
@@ -94,6 +96,11 @@ impl Data {
         u64::from(crc.finalize())
     }
 
+    /// Takes the bytes into a hash.
+    pub(super) fn mix(&self, hasher: &mut impl Hasher) {
+        self.parts.iter().for_each(|part| hasher.write(part));
+    }
+
     /// Copies the bytes from `start` to `end` to the same place in `to`, where byte 0 is at `offset`.
     pub(super) fn copy(&self, start: usize, end: usize, offset: usize, to: &mut [u8]) {
         let mut at = 0;
@@ -127,6 +134,19 @@ fn grow(bytes: &mut Vec<u8>, len: usize) {
 }
 
 impl Inode {
+    /// The same file, open nowhere.
+    pub(super) fn copied(&self) -> Self {
+        Self {
+            visible: self.visible.clone(),
+            durable: self.durable.clone(),
+            past: self.past.clone(),
+            pending: self.pending.clone(),
+            in_flight: self.in_flight.clone(),
+            tainted: self.tainted,
+            opened: None,
+        }
+    }
+
     /// Whether the disk holds something else than the process sees.
     pub(super) fn differs(&self) -> bool {
         self.tainted || !self.pending.is_empty()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::crash::Granularity;
 use super::disk::Pending;
+use super::image::Image;
 use super::world::{Core, World};
 use crate::name::{Salt, check_name, check_partition};
 use crate::queue::lock;
@@ -145,6 +146,11 @@ impl RawDisk {
     /// which come after them, are not listed.
     pub fn pending(&self) -> Vec<Pending> {
         lock(&self.0.world).disk.pending()
+    }
+
+    /// The disk as it is now, to be crashed in many ways.
+    pub fn image(&self) -> Image {
+        Image(lock(&self.0.world).disk.copied())
     }
 
     /// The smallest unit that survives whole; `None`, the default: drawn for each crash.

@@ -8,7 +8,7 @@ use super::crash::Judge;
 mod tests;
 
 /// The entries of one directory. What a name stands for is an index into the disk.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Names<K> {
     pub(super) visible: BTreeMap<K, usize>,
     pub(super) durable: BTreeMap<K, usize>,
@@ -16,7 +16,7 @@ pub(super) struct Names<K> {
 }
 
 /// A name that came (`target`) or went (`None`) and is not yet durable.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry<K> {
     number: u64,
     name: K,
@@ -89,6 +89,11 @@ impl<K: Ord + Clone> Names<K> {
     /// The numbers of the pending entries, with name and whether it came.
     pub(super) fn pending(&self) -> impl Iterator<Item = (u64, &K, bool)> {
         self.pending.iter().map(|entry| (entry.number, &entry.name, entry.target.is_some()))
+    }
+
+    /// The pending entries, with what each name stands for from then on.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u64, &K, Option<usize>)> {
+        self.pending.iter().map(|entry| (entry.number, &entry.name, entry.target))
     }
 
     pub(super) fn pending_count(&self) -> usize {

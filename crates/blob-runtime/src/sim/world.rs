@@ -10,6 +10,7 @@ use super::crash::Crash;
 use super::disk::{Disk, FILE_MAX_BYTES};
 use super::executor::{Executor, OUTSIDE};
 use super::faults::{Bug, Plan, Refusal, Verdict};
+use super::image::Moment;
 use super::inode::Change;
 use super::trace::{Counts, Trace, What};
 use crate::claims::Claims;
@@ -42,7 +43,11 @@ pub(super) struct World {
     partitions: BTreeMap<Arc<str>, Partition>,
     root: Root,
     pub(super) claims: Claims,
+    pub(super) watcher: Option<Watcher>,
 }
+
+/// Called before each step.
+pub(super) type Watcher = Box<dyn FnMut(&Moment<'_>) + Send>;
 
 /// What a process knows of a directory it has touched: which of its changes it has made durable. `changed` counts
 /// the changes; a directory that was found counts as changed once, by somebody who may not have synced it.
@@ -152,6 +157,7 @@ impl Core {
             partitions: BTreeMap::new(),
             root: Root { changed: 1, synced: 0 },
             claims: Claims::new(),
+            watcher: None,
         };
         Self { seed, executor, world: Mutex::new(world) }
     }
@@ -167,12 +173,24 @@ impl Core {
         self.executor.begin_life(world.life);
     }
 
+    /// The machine starts with another disk.
+    pub(super) fn boot(&self, disk: Disk) {
+        let world = &mut *lock(&self.world);
+        world.disk = disk;
+        world.forget();
+        self.executor.begin_life(world.life);
+        self.executor.sweep();
+    }
+
     /// Counts a step of a life; a crash that is due strikes instead. False: this life is over.
     pub(super) fn step(&self, world: &mut World, life: u64) -> bool {
         if world.life != life {
             return false;
         }
         world.counts.steps += 1;
+        if let Some(watcher) = &mut world.watcher {
+            watcher(&Moment { disk: &world.disk, step: world.counts.steps });
+        }
         if let Some((_, crash)) = world.due.take_if(|(step, _)| *step <= world.counts.steps) {
             world.counts.steps -= 1;
             self.strike(world, crash);
@@ -192,6 +210,11 @@ impl World {
         trace.note(counts.steps, self.life, || What::Crashed(crash));
         disk.crash(crash, rng, &mut counts.ways);
         trace.mix(disk.used_bytes);
+        self.forget();
+    }
+
+    /// The process is gone, with all it knew.
+    fn forget(&mut self) {
         self.life += 1;
         self.due = None;
         self.partitions.clear();

@@ -11,7 +11,7 @@ pub type Id = u32;
 pub(super) const RECORD_MIN_BYTES: usize = 4 + 12;
 
 /// One append, as it was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Item {
     /// Its section.
     pub section: u64,

@@ -266,15 +266,26 @@ pub(super) struct Live {
 impl Live {
     /// Opens the store and does all that a life does. `closed`: the life before has closed it and nothing came after.
     pub(super) async fn run(machine: Machine, settings: Settings, ops: Vec<Op>, closed: bool) -> Step {
+        Self::open(machine, settings, closed).await?.work(&ops).await
+    }
+
+    /// Opens the store.
+    pub(super) async fn open(machine: Machine, settings: Settings, closed: bool) -> Result<Self, Stop> {
         let store = machine.open(&settings, closed).await?;
-        let mut live = Self { machine, store: Some(store), settings, tasks: Vec::new() };
-        for op in &ops {
-            match live.top(op).await {
+        Ok(Self { machine, store: Some(store), settings, tasks: Vec::new() })
+    }
+
+    /// Does all that a life does with an open store.
+    pub(super) async fn work(mut self, ops: &[Op]) -> Step {
+        let settings = self.settings;
+        for op in ops {
+            self.machine.oracle().turn += 1;
+            match self.top(op).await {
                 Ok(()) => {}
-                Err(Stop::Reopen) => live.reopen(settings, false).await?,
+                Err(Stop::Reopen) => self.reopen(settings, false).await?,
                 Err(Stop::Over) => return Err(Stop::Over),
             }
-            live.machine.check()?;
+            self.machine.check()?;
         }
         Ok(())
     }

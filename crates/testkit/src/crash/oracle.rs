@@ -4,17 +4,18 @@
 //! the change and without, until the change returns; each answer of the store strikes out the worlds that do not fit it.
 //! When none is left, a promise is broken.
 
-use std::fmt;
-
 use oversized::Error;
 
 use super::items::{Id, Item};
 use super::world::{Change, Entry, Shown, World};
 
+mod told;
+
 pub use super::promise::{Checked, Promise, Violation};
+use told::lens;
 
 /// The worlds the store may be in, and what has come of them so far.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Oracle {
     worlds: Vec<World>,
     items: Vec<Item>,
@@ -35,6 +36,8 @@ pub struct Oracle {
     story: Option<Vec<String>>,
     /// How often each promise was checked.
     pub checked: Checked,
+    /// Operations of a life that have begun: for whoever looks from outside.
+    pub turn: usize,
 }
 
 impl Oracle {
@@ -54,6 +57,7 @@ impl Oracle {
             violation: None,
             story: None,
             checked: Checked::default(),
+            turn: 0,
         }
     }
 
@@ -119,6 +123,17 @@ impl Oracle {
         (first..self.items.len()).map(|id| Id::try_from(id).unwrap_or(Id::MAX)).collect()
     }
 
+    /// How many appends there were.
+    pub fn drawn(&self) -> Id {
+        Id::try_from(self.items.len()).unwrap_or(Id::MAX)
+    }
+
+    /// An append had begun when its process was killed: it may be there, as the last of its section.
+    pub fn begun(&mut self, section: u64, ids: &[Id]) {
+        let position = self.any().len(section) as u64;
+        self.appended(section, position, ids);
+    }
+
     /// The append of a number.
     pub fn item(&self, id: Id) -> Option<Item> {
         self.items.get(id as usize).copied()
@@ -133,6 +148,16 @@ impl Oracle {
     pub fn draw_state(&mut self) -> u32 {
         self.next_state += 1;
         self.next_state
+    }
+
+    /// The number of the user's own bytes that was drawn last.
+    pub fn drawn_states(&self) -> u32 {
+        self.next_state
+    }
+
+    /// Somebody else has drawn numbers for the user's own bytes up to this one.
+    pub fn draw_states_to(&mut self, number: u32) {
+        self.next_state = self.next_state.max(number);
     }
 
     /// An append was answered: these came to lie from `position` on.
@@ -438,32 +463,5 @@ impl Oracle {
             }
         }
         self.worlds = unique;
-    }
-}
-
-fn lens(shown: &Shown) -> String {
-    let of = |(section, ids): (&u64, &Vec<Id>)| format!("{section}: {ids:?}");
-    format!("{{{}}}", shown.iter().map(of).collect::<Vec<_>>().join(", "))
-}
-
-impl fmt::Display for Oracle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, world) in self.worlds.iter().enumerate() {
-            let or = if n > 0 { " or " } else { "" };
-            write!(f, "{or}pruned to {}, state {}", world.pruned_to, world.state)?;
-            for (section, model) in &world.sections {
-                write!(f, ", {section}: [")?;
-                for (at, entry) in model.entries.iter().enumerate() {
-                    let bar = if at == model.synced { "| " } else { "" };
-                    let joined = if entry.joined { "+" } else { " " };
-                    write!(f, "{bar}{}{joined}", entry.id)?;
-                }
-                write!(f, "]")?;
-            }
-            if !world.begun.is_empty() {
-                write!(f, ", begun {:?}", world.begun)?;
-            }
-        }
-        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use super::oracle::{Checked, Oracle, Promise, Violation};
 use super::script::{End, Life, Op, Script, Settings};
 
 /// What came of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// The first broken promise.
     pub violation: Option<Violation>,

@@ -3,7 +3,7 @@
 use futures::{StreamExt, TryStreamExt};
 use oversized::{Error, RawOversized};
 
-use super::items::{self, Id};
+use super::items::Id;
 use super::live::{Busy, Machine};
 use super::oracle::Promise;
 use super::world::Shown;
@@ -11,21 +11,7 @@ use super::world::Shown;
 impl Machine {
     /// The append that a record is of, when record and value are exactly that append's, and it lies in its section (P3).
     pub(super) fn judge(&self, section: u64, record: &[u8], value: Option<&[u8]>) -> Option<Id> {
-        let mut oracle = self.oracle();
-        oracle.checked.count(Promise::P3);
-        let Some(id) = items::id_of(record) else {
-            oracle.broken(Promise::P3, format!("a record of section {section} is nobody's: {record:02x?}"));
-            return None;
-        };
-        let Some(item) = oracle.item(id).filter(|item| item.section == section) else {
-            oracle.broken(Promise::P3, format!("section {section} shows append {id}, which is not of it"));
-            return None;
-        };
-        if value.is_some_and(|value| items::value(id, item.len) != value) {
-            oracle.broken(Promise::P3, format!("the value of append {id} in section {section} is another one"));
-            return None;
-        }
-        Some(id)
+        self.oracle().judge(section, record, value)
     }
 
     /// Everything the store shows: by replay of records, by replay with values, by position.

@@ -62,7 +62,21 @@ pub struct World {
 /// What is found in a store: the numbers of the appends, by section.
 pub type Shown = BTreeMap<u64, Vec<Id>>;
 
+/// What of a world counts behind a crash: `pruned_to`, the state, and of each section how much was acknowledged and which
+/// appends there are, each with whether its batch goes on.
+pub(super) type AfterCrash = (u64, u32, Vec<(u64, usize, Vec<(Id, bool)>)>);
+
 impl World {
+    /// What counts behind a crash.
+    pub(super) fn after_crash(&self) -> AfterCrash {
+        let section = |(number, section): (&u64, &Section)| {
+            let entries = section.entries.iter().map(|entry| (entry.id, entry.joined));
+            (*number, section.synced, entries.collect::<Vec<_>>())
+        };
+        let some = |(_, section): &(&u64, &Section)| !section.entries.is_empty();
+        (self.pruned_to, self.state, self.sections.iter().filter(some).map(section).collect())
+    }
+
     /// Entries of a section; one that does not exist has none.
     pub fn len(&self, section: u64) -> usize {
         self.sections.get(&section).map_or(0, |found| found.entries.len())

@@ -10,6 +10,7 @@ use blob_runtime::Operation;
 use blob_runtime::sim::Counts;
 
 use super::{Extent, Progress, Seeds, Summary};
+use crate::crash::small::{self, Found, Search};
 use crate::crash::{Breadth, Checked, Outcome, Script, damage, print, run, shrink};
 
 /// Runs that shrinking a failure may take.
@@ -50,7 +51,28 @@ pub fn fuzz(extent: Extent, jobs: usize, progress: &Progress) -> Summary {
     each("fuzz", extent, jobs, progress, one)
 }
 
-fn each(
+/// The tier of small cases: one run is one workload with every crash. `max_ops`: operations of the longest.
+pub fn small(max_ops: u32, extent: Extent, jobs: usize, progress: &Progress) -> Summary {
+    let all = small::count(max_ops);
+    let extent = match extent {
+        Extent::Seeds { first, count } => Extent::Seeds { first, count: count.min(all.saturating_sub(first)) },
+        time => time,
+    };
+    let (search, total) = (Search::new(), Mutex::new(Found::default()));
+    let one = |number| {
+        let found = search.workload(number);
+        let again = format!("cargo xtask test-crash --tier small --seed {number}");
+        let told = found.failed.as_ref().map(|failed| format!("{again}\n{failed}"));
+        *total.lock().unwrap_or_else(PoisonError::into_inner) += &found;
+        (Outcome { counts: found.counts, checked: found.checked, ..Outcome::default() }, told)
+    };
+    let summary = each("small", extent, jobs, progress, one);
+    let found = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let reach = found.each().map(|(name, count)| (name.to_owned(), count)).into();
+    Summary { reach, states: found.disks + found.disks_behind_recovery, ..summary }
+}
+
+pub(super) fn each(
     tier: &'static str,
     extent: Extent,
     jobs: usize,
@@ -96,6 +118,7 @@ fn each(
         states: counts.kills + counts.power_cuts,
         faults: faults.into_iter().filter(|(_, count)| *count > 0).collect(),
         checked,
+        reach: Vec::new(),
         violations,
         took: began.elapsed(),
     }

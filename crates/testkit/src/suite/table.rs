@@ -22,6 +22,12 @@ pub fn table(tiers: &[Summary]) -> String {
             tier.violations.len()
         );
     }
+    for tier in tiers.iter().filter(|tier| !tier.reach.is_empty()) {
+        let _ = writeln!(text, "\ngone through, tier {}", tier.tier);
+        for (what, count) in &tier.reach {
+            let _ = writeln!(text, "  {what:<30}{count:>14}");
+        }
+    }
     for tier in tiers.iter().filter(|tier| !tier.faults.is_empty()) {
         let _ = writeln!(text, "\nfaults, tier {}", tier.tier);
         for (fault, count) in &tier.faults {

@@ -61,5 +61,7 @@ fn what_proves_nothing_is_found() {
     );
     let twice = format!("{}{}", entry("two();", CAUGHT), entry("two();", CAUGHT));
     assert_eq!(findings(&twice), [format!("{at}there are two of this name")]);
+    let also = entry("two();", &format!("{CAUGHT}\nalso = ['n']"));
+    assert_eq!(findings(&also), [format!("{at}there is no mutation n")]);
     assert_eq!(findings("[[mutation]]\nname = 'm'\n").len(), 1);
 }

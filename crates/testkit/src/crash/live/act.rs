@@ -115,12 +115,8 @@ impl Machine {
                     self.broken(Promise::P7, format!("an append for {at:?} came to lie at {}", first.position));
                 }
                 if self.is_up() {
-                    let alone = busy.is_alone();
-                    let mut oracle = self.oracle();
-                    oracle.appended(section, first.position, &ids);
-                    if alone && oracle.is_poisoned(section) {
-                        oracle.broken(Promise::P1, format!("section {section} takes an append after a failed sync"));
-                    }
+                    self.oracle().appended(section, first.position, &ids);
+                    self.refuses(busy.is_alone(), section, "an append");
                 }
                 self.check()
             }
@@ -131,7 +127,10 @@ impl Machine {
                 }
                 self.check()
             }
-            Err(error) => self.explain(&error, busy.is_alone(), "an append"),
+            Err(error) => {
+                self.note_poison(&error);
+                self.explain(&error, busy.is_alone(), "an append")
+            }
         }
     }
 
@@ -163,6 +162,7 @@ impl Machine {
         match store.sync(section).await {
             Ok(()) => {
                 self.check()?;
+                self.refuses(busy.is_alone(), section, "a sync");
                 self.oracle().acknowledged(section, when);
                 if busy.is_alone() {
                     self.durable_len(&busy, store, section).await?;
@@ -198,6 +198,14 @@ impl Machine {
         }
     }
 
+    /// A section that has told of a failed sync has taken this: it should have refused, until it is opened anew (I8).
+    fn refuses(&self, alone: bool, section: u64, what: &str) {
+        let mut oracle = self.oracle();
+        if alone && oracle.is_poisoned(section) {
+            oracle.broken(Promise::P1, format!("section {section} takes {what} after a failed sync"));
+        }
+    }
+
     pub(super) fn note_poison(&self, error: &Error) {
         if let Error::Poisoned { section, .. } = error
             && self.is_up()
@@ -229,7 +237,10 @@ impl Machine {
         let busy = self.busy();
         match store.maintain().await {
             Ok(()) => Ok(()),
-            Err(error) => self.explain(&error, busy.is_alone(), "maintain"),
+            Err(error) => {
+                self.note_poison(&error);
+                self.explain(&error, busy.is_alone(), "maintain")
+            }
         }
     }
 
