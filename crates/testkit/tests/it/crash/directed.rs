@@ -130,3 +130,17 @@ fn verify_does_not_miss_a_header_before_the_first_sync() {
         holds(&script(10_300, 55, vec![life(ops, 1_500, KEEP_ALL)]));
     }
 }
+
+/// A process is killed in a change of the manifest, so the newer slot is in the page cache only. The next open brought the
+/// older one level first; the power went in that write, and took the newer one with it: neither slot was left (defect 46).
+#[test]
+fn the_newer_slot_is_made_durable_before_the_other_is_touched() {
+    for seed in 0..12 {
+        for killed in (1..40).map(|step| life(vec![Op::SetState, Op::SetState], 40 + step, Crash::Kill)) {
+            for step in 6..22 {
+                let recovery = life(Vec::new(), step, Crash::Power(Cut::Random));
+                holds(&script(seed, 36, vec![killed.clone(), recovery]));
+            }
+        }
+    }
+}
