@@ -104,6 +104,17 @@ impl<T: Send + Sync + 'static> Table<T> {
         self.rows.load().iter().next_back().map(|row| row.section)
     }
 
+    /// The section that comes next behind this one, which need not exist: two binary searches.
+    pub fn next_after(&self, section: u64) -> Option<u64> {
+        let rows = self.rows.load();
+        let at = rows.chunk_of(section);
+        let chunk = rows.chunks.get(at)?;
+        match chunk.get(chunk.partition_point(|row| row.section <= section)) {
+            Some(next) => Some(next.section),
+            None => rows.chunks.get(at + 1)?.first().map(|row| row.section),
+        }
+    }
+
     /// All that are open, ascending.
     pub fn open(&self) -> Vec<(u64, Arc<T>)> {
         let rows = self.rows.load();
