@@ -218,6 +218,19 @@ impl<T: Send + Sync + 'static> Table<T> {
         self.entry(section)?.open.swap(None)
     }
 
+    /// [`close`](Self::close) of a section that nobody else holds: `None`, and it stays open, when somebody does. The caller
+    /// has its [`turn`](Self::turn), so nobody opens it meanwhile.
+    pub fn close_unshared(&self, section: u64) -> Option<Arc<T>> {
+        let entry = self.entry(section)?;
+        // Behind the swap whoever was just loading it is counted, and nobody else can come by it.
+        let open = entry.open.swap(None)?;
+        if Arc::strong_count(&open) == 1 {
+            return Some(open);
+        }
+        entry.open.store(Some(open));
+        None
+    }
+
     /// Puts another in the place of what is kept for a section that exists.
     pub fn replace(&self, section: u64, with: Arc<T>) -> Option<Arc<T>> {
         self.entry(section)?.open.swap(Some(with))
