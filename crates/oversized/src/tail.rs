@@ -106,6 +106,9 @@ impl Follow {
                 return Ok(None);
             }
             if end < len {
+                if let Some(cause) = open.poison_cause() {
+                    return Err(end_of(&raw, &open, cuts, Error::poisoned(self.section, &cause)).await);
+                }
                 // Whoever began the sync may have been dropped, so it is driven from here too.
                 let durable = pin!(open.values.wait_durable(open.values.bytes()));
                 match select(listen, durable).await {

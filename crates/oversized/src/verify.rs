@@ -133,7 +133,7 @@ fn bad_header(blob: &dyn Blob, fault: blob_runtime::HeaderFault) -> StorageError
 
 async fn look_at(store: &RawOversized, section: u64) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
-    let open = match store.store().existing(section).await {
+    let open = match store.existing(section).await {
         Ok(open) => open,
         Err(error @ (Error::Corrupt { .. } | Error::ChecksumMismatch { .. } | Error::FormatMismatch { .. })) => {
             return Ok(vec![Finding { section: Some(section), position: None, error }]);
