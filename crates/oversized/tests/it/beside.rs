@@ -74,7 +74,7 @@ fn an_append_that_fails_makes_no_section() {
 fn an_append_that_is_dropped_makes_no_section() {
     sim::run(3, async |sim| {
         life(&sim, LOSE_ALL, |sim| async move {
-            let config = Config::new("blocks").ordered(true).buffer_budget(BufferBudget::new(100)).preallocate_bytes(0);
+            let config = Config::new("blocks").buffer_budget(BufferBudget::new(100)).preallocate_bytes(0);
             let store: Store = Oversized::open(sim.storage(), config).await.unwrap();
             append(&store, 8, 49).await.unwrap();
             sim.faults().inject(Fault::hang(Operation::Write).partition("blocks-values"));
