@@ -126,6 +126,19 @@ pub trait Driver: Send + Sync + 'static {
     /// Opens a section as it was found, without a write.
     async fn attach(&self, section: u64, found: Self::Found) -> Result<Self::Section, Self::Error>;
 
+    /// Whether nothing was ever appended to a section that was made by this store.
+    fn is_untouched(&self, section: &Self::Section) -> bool {
+        let _ = section;
+        false
+    }
+
+    /// Whether a section, whose appends are held, is as [`Look::Clean`] expects it, and nothing about it is known or under
+    /// way that opening it again would not find: it may be dropped.
+    fn is_at_rest(&self, section: &Self::Section) -> bool {
+        let _ = section;
+        false
+    }
+
     /// Items of a section.
     fn len(&self, section: &Self::Section) -> u64;
 
@@ -199,6 +212,8 @@ struct Core<D: Driver> {
     /// Sections whose making was begun and did not end well: each may have left an empty file, or will.
     making: Mutex<BTreeSet<u64>>,
     fault: OnceLock<Fault>,
+    /// How its removal has ended.
+    destroyed: OnceLock<Result<(), D::Error>>,
     claim: Mutex<Option<Claim>>,
 }
 

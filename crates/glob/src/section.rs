@@ -285,9 +285,20 @@ impl Section {
         self.progress.shut_reason()
     }
 
+    /// How many syncs of appended data have returned since it was opened.
+    pub fn syncs(&self) -> u64 {
+        self.progress.syncs()
+    }
+
     /// How often the section was cut since it was opened.
     pub fn cuts(&self) -> u64 {
         self.progress.cuts()
+    }
+
+    /// How many items are those that were there when [`cuts`](Self::cuts) was so many: no cut since has gone below. At most
+    /// so many; `u64::MAX` when there was none.
+    pub fn untouched_since(&self, cuts: u64) -> u64 {
+        self.progress.untouched_since(cuts)
     }
 
     pub(crate) fn log(&self) -> &Log<Ahead> {

@@ -1,38 +1,68 @@
-//! Wakes those who wait for something to change. Costs one atomic load while nobody does.
+//! Wakes those who wait for something to change. Costs a fence and one atomic load while nobody does.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+
+#[cfg(test)]
+use shuttle::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, Ordering, fence},
+};
+use std::sync::PoisonError;
+#[cfg(not(test))]
+use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, Ordering, fence},
+};
+
+#[cfg(test)]
+mod tests;
 
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
+    /// Somebody listens since the last ring. Set and cleared under the lock, so that it and the count belong together.
+    waiting: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
     /// Counts the rings that somebody has asked for.
-    rings: AtomicU64,
-    waiting: AtomicU64,
-    wakers: Mutex<Vec<Waker>>,
+    rings: u64,
+    wakers: Vec<Waker>,
 }
 
 impl Bell {
     /// Something has changed.
     pub(crate) fn ring(&self) {
-        if self.waiting.load(Ordering::SeqCst) == 0 {
+        // With the fence of `listen`: the change is seen by whoever listens, or the listener is seen here.
+        fence(Ordering::SeqCst);
+        if !self.waiting.load(Ordering::Relaxed) {
             return;
         }
         let wakers = {
-            let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-            self.rings.fetch_add(1, Ordering::SeqCst);
-            self.waiting.store(0, Ordering::SeqCst);
-            std::mem::take(&mut *wakers)
+            let mut state = self.state();
+            state.rings += 1;
+            self.waiting.store(false, Ordering::Relaxed);
+            std::mem::take(&mut state.wakers)
         };
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Listens from now on: whoever looks at what may change after this, and then waits, misses nothing.
     pub(crate) fn listen(&self) -> Listen<'_> {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        Listen { bell: self, rings: self.rings.load(Ordering::SeqCst) }
+        let rings = {
+            let state = self.state();
+            self.waiting.store(true, Ordering::Relaxed);
+            state.rings
+        };
+        fence(Ordering::SeqCst);
+        Listen { bell: self, rings }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -47,15 +77,14 @@ impl Future for Listen<'_> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut wakers = self.bell.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.bell.rings.load(Ordering::SeqCst) != self.rings {
+        let mut state = self.bell.state();
+        if state.rings != self.rings {
             return Poll::Ready(());
         }
-        if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            wakers.push(cx.waker().clone());
+        if !state.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.wakers.push(cx.waker().clone());
         }
-        // A ring that came before this one has set it to 0.
-        self.bell.waiting.fetch_max(1, Ordering::SeqCst);
+        // Nobody has rung since `listen`, so it is still noted that somebody waits.
         Poll::Pending
     }
 }

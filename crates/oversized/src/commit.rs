@@ -12,6 +12,7 @@
 //!
 //! The index follows the values and is never needed for what was acknowledged: each frame carries its record (I2).
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -24,6 +25,7 @@ use glob::section::Section as Values;
 
 use crate::error::Error;
 use crate::index::Index;
+use crate::metrics::add;
 use crate::section::{Section, Shared};
 
 /// A checkpoint under way. It lives in its section; whoever needs its end polls a clone.
@@ -118,6 +120,7 @@ impl Section {
         *slot = None;
         match result {
             Ok(()) => {
+                self.count(|counters| add(&counters.checkpoints, 1));
                 self.failed_at.store(0, Ordering::Relaxed);
                 // What was appended meanwhile counts from here: a little early does no harm.
                 self.checkpointed.store(self.values.floor(), Ordering::Relaxed);
@@ -129,6 +132,7 @@ impl Section {
         }
         drop(slot);
         self.account();
+        self.shared.bell.ring();
     }
 
     /// Makes everything durable and puts a seal behind it; whether nothing was appended in between. The index is written
@@ -136,8 +140,7 @@ impl Section {
     pub(crate) async fn try_seal(&self) -> Result<bool, Error> {
         self.check()?;
         let worth = self.index.tail_bytes() >= self.shared.page_bytes as usize;
-        let lost = self.index.pages().map_or(0, |pages| pages.len()) < self.index.start();
-        if worth || lost {
+        if worth || self.is_index_lost() {
             match self.checkpoint().await {
                 Err(error) if error.is_transient() => {
                     tracing::warn!(section = self.number(), %error, "the index could not be written before the seal");
@@ -145,7 +148,11 @@ impl Section {
                 result => result?,
             }
         }
+        let before = self.values.is_sealed();
         let sealed = self.values.try_seal().await.map_err(|error| self.of_values(error));
+        if matches!(sealed, Ok(true)) && !before {
+            self.count(|counters| add(&counters.seals, 1));
+        }
         self.account();
         sealed
     }
@@ -223,10 +230,15 @@ pub(crate) async fn write_index(values: &Arc<Values>, index: &Index, shared: &Sh
     if pages.durable_len() < pages.len() {
         pages.flush(pages.len()).await.map_err(of_index)?;
     }
+    let mut next_frame = None;
     while pages.len() < through {
         let at = pages.len();
         let records = match index.start() {
-            start if at < start => of_frames(values, index, shared, at, through.min(start)).await?,
+            start if at < start => {
+                let (records, next) = of_frames(values, index, shared, at..through.min(start), next_frame).await?;
+                next_frame = Some(next);
+                records
+            }
             _ => index.copy(at, through, CHUNK_BYTES).1,
         };
         if records.is_empty() {
@@ -242,29 +254,43 @@ pub(crate) async fn write_index(values: &Arc<Values>, index: &Index, shared: &Sh
     Ok(())
 }
 
-/// Records that are neither in a page nor in memory: from the frames that carry them (I2).
-async fn of_frames(values: &Arc<Values>, index: &Index, shared: &Shared, from: u64, to: u64) -> Result<Bytes, Error> {
+/// Records that are neither in a page nor in memory: from the frames that carry them (I2), at most [`CHUNK_BYTES`] and at
+/// least one, and where the next frame begins. `at`: where the first one begins, when that is known.
+pub(crate) async fn of_frames(
+    values: &Values,
+    index: &Index,
+    shared: &Shared,
+    positions: Range<u64>,
+    at: Option<Cursor>,
+) -> Result<(Bytes, Cursor), Error> {
     let of_values = |error| Error::of_values(values.number(), error);
-    let mut at = None;
-    if let (Some(pages), Some(before)) = (index.pages(), from.checked_sub(1)) {
-        let record = pages.get(before).await.map_err(|error| Error::of_index(values.number(), error))?;
-        at = (shared.locate)(&record).and_then(|location| location.end());
+    let from = positions.start;
+    let mut at = at.filter(|at| at.position == from);
+    if at.is_none()
+        && let (Some(pages), Some(before)) = (index.pages(), from.checked_sub(1))
+        && before < pages.len()
+        && let Ok(record) = pages.get(before).await
+    {
+        let end = (shared.locate)(&record).and_then(|location| location.end());
+        at = end.map(|offset| Cursor { offset, position: from });
     }
     let at = match at {
-        Some(offset) => Cursor { offset, position: from },
+        Some(at) => at,
         None => values.locate(from).await.map_err(of_values)?,
     };
     let mut records = BytesMut::new();
     let mut headers = values.headers(at);
-    let mut next = from;
-    while next < to && records.len() < CHUNK_BYTES {
-        let Some(entry) = headers.next().await.map_err(of_values)? else { break };
-        if !entry.header.is_seal() {
-            records.extend_from_slice(&entry.tag);
-            next += 1;
+    while headers.at().position < positions.end && records.len() < CHUNK_BYTES {
+        match headers.next().await {
+            Ok(Some(entry)) if entry.header.is_seal() => {}
+            Ok(Some(entry)) => records.extend_from_slice(&entry.tag),
+            Ok(None) => break,
+            // What lies before it is whole; it is told when its turn comes.
+            Err(_) if !records.is_empty() => break,
+            Err(error) => return Err(of_values(error)),
         }
     }
-    Ok(records.freeze())
+    Ok((records.freeze(), headers.at()))
 }
 
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

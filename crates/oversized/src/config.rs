@@ -28,12 +28,14 @@ pub struct Config<C = ()> {
     pub(crate) index_buffer_bytes: usize,
     pub(crate) value_buffer_bytes: usize,
     pub(crate) buffer_budget: Option<BufferBudget>,
+    pub(crate) open_sections: usize,
     pub(crate) unsynced_bytes: u64,
     pub(crate) spares: Spares,
     pub(crate) checkpoint_bytes: u64,
     pub(crate) preallocate_bytes: u64,
     pub(crate) ordered: bool,
     pub(crate) quarantine_bytes: u64,
+    pub(crate) metrics: bool,
     pub(crate) options: Options,
 }
 
@@ -50,12 +52,14 @@ impl Config {
             index_buffer_bytes: 256 << 10,
             value_buffer_bytes: 1 << 20,
             buffer_budget: None,
+            open_sections: 1024,
             unsynced_bytes: 16 << 20,
             spares: Spares::new(4 << 20),
             checkpoint_bytes: 64 << 20,
             preallocate_bytes: 1 << 20,
             ordered: false,
             quarantine_bytes: 1 << 30,
+            metrics: false,
             options: Options::default(),
         }
     }
@@ -75,12 +79,14 @@ impl<C> Config<C> {
             index_buffer_bytes: self.index_buffer_bytes,
             value_buffer_bytes: self.value_buffer_bytes,
             buffer_budget: self.buffer_budget,
+            open_sections: self.open_sections,
             unsynced_bytes: self.unsynced_bytes,
             spares: self.spares,
             checkpoint_bytes: self.checkpoint_bytes,
             preallocate_bytes: self.preallocate_bytes,
             ordered: self.ordered,
             quarantine_bytes: self.quarantine_bytes,
+            metrics: self.metrics,
             options: self.options,
         }
     }
@@ -130,6 +136,14 @@ impl<C> Config<C> {
         Self { buffer_budget: Some(buffer_budget), ..self }
     }
 
+    /// How many sections are kept open, in memory: when there are more, those that were not used for a while, are durable
+    /// and sealed, and that nobody holds are closed, and opened again at their next use. Sections with data that is not
+    /// durable stay, and so do those of a store that is open read-only. Default: 1,024.
+    #[must_use]
+    pub fn open_sections(self, open_sections: usize) -> Self {
+        Self { open_sections, ..self }
+    }
+
     /// Bytes of values a section may have written and not synced before it syncs without being asked, so that the last
     /// sync of a long run is short. Default: 16 MiB.
     #[must_use]
@@ -175,6 +189,12 @@ impl<C> Config<C> {
     #[must_use]
     pub fn quarantine_bytes(self, quarantine_bytes: u64) -> Self {
         Self { quarantine_bytes, ..self }
+    }
+
+    /// Whether the store counts what it does; see [`RawOversized::metrics`](crate::RawOversized::metrics). Default: no.
+    #[must_use]
+    pub fn metrics(self, metrics: bool) -> Self {
+        Self { metrics, ..self }
     }
 
     /// How many sections are looked at, recovered and sealed side by side. Default: 16.

@@ -1,6 +1,7 @@
 //! What the sections of a store are to the machinery that opens, changes and closes stores.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -18,7 +19,7 @@ use crate::budget::BufferBudget;
 use crate::commit::write_index;
 use crate::error::Error;
 use crate::index::Index;
-use crate::recover::{Found, IndexAction, Surveyor, carry_out};
+use crate::recover::{Found, IndexAction, Plan, Surveyor, carry_out};
 use crate::report::{IndexCase, SectionReport};
 use crate::section::{Section, Shared};
 
@@ -37,6 +38,8 @@ pub(crate) struct Sections {
     reports: Mutex<Vec<SectionReport>>,
     /// Of the partition of the indexes.
     claim: Mutex<Option<Claim>>,
+    /// Sections that were opened, in the order in which they are looked at when there are too many: the hand of a clock.
+    clock: Mutex<VecDeque<u64>>,
 }
 
 impl Sections {
@@ -55,6 +58,7 @@ impl Sections {
             opening: AtomicBool::new(true),
             reports: Mutex::default(),
             claim: Mutex::new(claim),
+            clock: Mutex::default(),
         }
     }
 
@@ -81,6 +85,11 @@ impl Sections {
 
     fn reports(&self) -> MutexGuard<'_, Vec<SectionReport>> {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The hand of the clock; see the field.
+    pub(crate) fn clock(&self) -> MutexGuard<'_, VecDeque<u64>> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn format(&self, create: bool) -> Format {
@@ -138,10 +147,59 @@ impl Sections {
         pages.map_err(|error| Error::of_index(section, error))
     }
 
+    /// The section as it was found, without a write.
+    async fn resume(&self, section: u64, found: Found) -> Result<Section, Error> {
+        let Found { values, index, unindexed, look, facts, plan, .. } = found;
+        let (Some(blob), Some(facts), Some(values)) = (values, facts.values, &plan.values) else {
+            return Err(Error::SectionOutOfRange { section });
+        };
+        let durable = match look {
+            Look::Clean => values.end.offset,
+            Look::Unclean(_) => values.proven,
+        };
+        // Only a read-only open attaches what is damaged: what lies behind can still be read by location.
+        let readable = if values.damage.is_some() { facts.len } else { values.end.offset };
+        let sealed = facts.sealed && facts.end == values.end;
+        let resume = Resume { end: values.end, durable, sealed, readable };
+        let end = values.end;
+        let values = self.values(section, blob, resume)?;
+        let record_bytes = usize::from(self.shared.record_bytes);
+        let pages = match (plan.index, index) {
+            (IndexAction::Keep { entries }, Some(survey)) => {
+                let keep = entries.saturating_mul(record_bytes as u64);
+                let survey = survey.limit(keep).await.map_err(|error| Error::of_pages(section, error))?;
+                Some(self.pages(section, survey)?)
+            }
+            _ => None,
+        };
+        let indexed = pages.as_ref().map_or(0, |pages| pages.len());
+        let from = if unindexed.position == indexed { unindexed } else { Cursor { offset: 0, position: 0 } };
+        let (start, records) = match from.position == indexed {
+            true => load(&values, from, end, record_bytes, self.shared.index_buffer_bytes.saturating_mul(2)).await?,
+            false => (end.position, Vec::new()),
+        };
+        let index = Arc::new(Index::new(record_bytes, pages, start, records));
+        let open = Section {
+            values,
+            index,
+            shared: Arc::clone(&self.shared),
+            share: self.budget.as_ref().map(BufferBudget::share),
+            job: Mutex::new(None),
+            cutting: AtomicBool::new(false),
+            checkpointed: AtomicU64::new(from.offset),
+            failed_at: AtomicUsize::new(0),
+            poison: OnceLock::new(),
+            counted_syncs: AtomicU64::new(0),
+            used: AtomicBool::new(true),
+        };
+        open.account();
+        Ok(open)
+    }
+
     /// Puts the records of a section that was recovered into its index: they would not fit into memory.
     async fn index_again(&self, section: u64) -> Result<(), Error> {
         let found = self.survey(section, Look::Clean, false).await?;
-        let open = self.attach(section, found).await?;
+        let open = self.resume(section, found).await?;
         let written = write_index(&open.values, &open.index, &self.shared).await;
         open.retire().await;
         match written {
@@ -249,22 +307,7 @@ impl Driver for Sections {
         let index_as_expected = matches!(plan.index_case, IndexCase::None | IndexCase::Sound);
         let header_lost = facts.values.is_some_and(|values| !values.header_sound);
         if !values_as_expected || !index_as_expected || header_lost || done.quarantined_bytes > 0 {
-            let values = plan.values.as_ref();
-            let report = SectionReport {
-                section,
-                values: values.map(|values| values.case),
-                index: plan.index_case,
-                entries: plan.entries(),
-                value_bytes: values.map_or(0, |values| values.end.offset),
-                proven_bytes: values.map_or(0, |values| values.proven),
-                dropped_bytes: values.map_or(0, |values| values.cut.end - values.cut.start),
-                quarantined_bytes: done.quarantined_bytes,
-                header_lost,
-                reason: match reason {
-                    Some(error) => error.to_string(),
-                    None => values.map_or_else(|| "no values".into(), glob::recover::reason),
-                },
-            };
+            let report = report_of(section, &plan, done.quarantined_bytes, header_lost, reason);
             tracing::info!(?report, ?look, partition = %self.shared.values_partition, "a section was recovered");
             self.reports().push(report);
         }
@@ -272,49 +315,28 @@ impl Driver for Sections {
     }
 
     async fn attach(&self, section: u64, found: Found) -> Result<Section, Error> {
-        let Found { values, index, unindexed, look, facts, plan, .. } = found;
-        let (Some(blob), Some(facts), Some(values)) = (values, facts.values, &plan.values) else {
-            return Err(Error::SectionOutOfRange { section });
+        // After a clean close nothing is carried out, and this is all that is said of it.
+        let report = match found.look {
+            Look::Clean => report_of(section, &found.plan, 0, false, None),
+            Look::Unclean(_) => return self.resume(section, found).await,
         };
-        let durable = match look {
-            Look::Clean => values.end.offset,
-            Look::Unclean(_) => values.proven,
-        };
-        // Only a read-only open attaches what is damaged: what lies behind can still be read by location.
-        let readable = if values.damage.is_some() { facts.len } else { values.end.offset };
-        let sealed = facts.sealed && facts.end == values.end;
-        let resume = Resume { end: values.end, durable, sealed, readable };
-        let end = values.end;
-        let values = self.values(section, blob, resume)?;
-        let record_bytes = usize::from(self.shared.record_bytes);
-        let pages = match (plan.index, index) {
-            (IndexAction::Keep { entries }, Some(survey)) => {
-                let keep = entries.saturating_mul(record_bytes as u64);
-                let survey = survey.limit(keep).await.map_err(|error| Error::of_pages(section, error))?;
-                Some(self.pages(section, survey)?)
-            }
-            _ => None,
-        };
-        let indexed = pages.as_ref().map_or(0, |pages| pages.len());
-        let from = if unindexed.position == indexed { unindexed } else { Cursor { offset: 0, position: 0 } };
-        let (start, records) = match from.position == indexed {
-            true => load(&values, from, end, record_bytes, self.shared.index_buffer_bytes.saturating_mul(2)).await?,
-            false => (end.position, Vec::new()),
-        };
-        let index = Arc::new(Index::new(record_bytes, pages, start, records));
-        let open = Section {
-            values,
-            index,
-            shared: Arc::clone(&self.shared),
-            share: self.budget.as_ref().map(BufferBudget::share),
-            job: Mutex::new(None),
-            cutting: AtomicBool::new(false),
-            checkpointed: AtomicU64::new(from.offset),
-            failed_at: AtomicUsize::new(0),
-            poison: OnceLock::new(),
-        };
-        open.account();
+        let unusable = report.index == IndexCase::Rebuilt;
+        let open = self.resume(section, found).await?;
+        let mut reports = self.reports();
+        if (unusable || open.is_index_lost()) && !reports.iter().any(|known| known.section == section) {
+            reports.push(SectionReport { index: IndexCase::Rebuilt, ..report });
+        }
+        drop(reports);
+        self.clock().push_back(section);
         Ok(open)
+    }
+
+    fn is_at_rest(&self, section: &Section) -> bool {
+        !self.shared.read_only && section.is_at_rest()
+    }
+
+    fn is_untouched(&self, section: &Section) -> bool {
+        section.is_untouched()
     }
 
     fn len(&self, section: &Section) -> u64 {
@@ -356,6 +378,31 @@ impl Driver for Sections {
 
     fn release(&self) {
         drop(self.claim.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+fn report_of(
+    section: u64,
+    plan: &Plan,
+    quarantined_bytes: u64,
+    header_lost: bool,
+    reason: Option<StorageError>,
+) -> SectionReport {
+    let values = plan.values.as_ref();
+    SectionReport {
+        section,
+        values: values.map(|values| values.case),
+        index: plan.index_case,
+        entries: plan.entries(),
+        value_bytes: values.map_or(0, |values| values.end.offset),
+        proven_bytes: values.map_or(0, |values| values.proven),
+        dropped_bytes: values.map_or(0, |values| values.cut.end - values.cut.start),
+        quarantined_bytes,
+        header_lost,
+        reason: match reason {
+            Some(error) => error.to_string(),
+            None => values.map_or_else(|| "no values".into(), glob::recover::reason),
+        },
     }
 }
 

@@ -51,7 +51,7 @@
 //! | look up | [`get`](Oversized::get), [`read`](Oversized::read), [`read_many`](Oversized::read_many), [`partition_point`](Oversized::partition_point) |
 //! | go through | [`replay`](Oversized::replay), [`replay_values`](Oversized::replay_values), [`tail`](Oversized::tail) |
 //! | take away | [`prune`](RawOversized::prune), [`rewind`](RawOversized::rewind), [`remove_section`](RawOversized::remove_section), [`destroy`](RawOversized::destroy) |
-//! | look after | [`recovery`](RawOversized::recovery), [`verify`](RawOversized::verify), [`reopen_section`](RawOversized::reopen_section), [`close`](RawOversized::close) |
+//! | look after | [`recovery`](RawOversized::recovery), [`verify`](RawOversized::verify), [`reopen_section`](RawOversized::reopen_section), [`metrics`](RawOversized::metrics), [`close`](RawOversized::close) |
 //!
 //! Futures run on any executor. Every method says what happens when its future is dropped.
 //!
@@ -74,6 +74,7 @@ mod driver;
 mod error;
 mod index;
 mod journal;
+mod metrics;
 mod raw;
 mod record;
 mod recover;
@@ -91,7 +92,8 @@ pub use error::Error;
 pub use glob::recover::Case;
 pub use glob::{Appended, Compression, Location, Packed, Packer};
 pub use journal::Oversized;
-pub use paged_cache::PageCache;
+pub use metrics::Metrics;
+pub use paged_cache::{CacheStats, PageCache};
 pub use raw::{RawOversized, RecordFn};
 pub use record::{Entry, Locate, Located, Record, last_bytes};
 pub use replay::{RawReplay, RawReplayValues, Replay, ReplayValues, WithValue};

@@ -1,12 +1,14 @@
 //! A store of pairs as bytes.
 
+mod append;
 mod read;
+mod rest;
 mod structure;
 mod sync;
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use blob_runtime::append::Config as LogConfig;
 use blob_runtime::codec::FixedSize;
@@ -14,16 +16,18 @@ use blob_runtime::segmented::Segmented;
 use blob_runtime::{Error as StorageError, Queue, Storage, StoreId};
 use bytes::BytesMut;
 
-use glob::section::Put;
-use glob::{Appended, Location, Packed, Packer};
+use glob::{Location, Packer};
 
 use crate::bell::Bell;
 use crate::config::Config;
 use crate::driver::Sections;
 use crate::error::Error;
+use crate::metrics::{Counters, Metrics, get};
 use crate::record::Locate;
 use crate::report::{RecoveryReport, SectionReport};
 use crate::section::{Section, Shared};
+
+use self::rest::Resting;
 
 /// How many sections are synced side by side.
 const SYNC_CONCURRENCY: usize = 16;
@@ -48,16 +52,10 @@ struct Inner {
     /// Entered by whoever makes a new section in a store that is filled in order.
     order: Queue,
     /// Sections that newer ones have followed, to be sealed when they rest.
-    idle: Mutex<Idle>,
-    resting: AtomicUsize,
-    bell: Bell,
-}
-
-#[derive(Debug, Default)]
-struct Idle {
-    /// The section that was appended to last.
-    current: Option<u64>,
-    resting: Vec<u64>,
+    resting: Resting,
+    open_sections: usize,
+    /// Sections that an append, dropped before it appended anything, may have left empty.
+    unborn: Mutex<BTreeSet<u64>>,
 }
 
 impl RawOversized {
@@ -88,6 +86,7 @@ impl RawOversized {
         let packer = Arc::clone(&settings.packer);
         let mut options = config.options.clone();
         options.beside = vec![index_partition.clone()];
+        let open_sections = config.open_sections;
         let (ordered, beneath, partition) = (config.ordered, Arc::clone(&storage), values_partition.clone());
         let driver = move |store| {
             let shared = Shared {
@@ -107,6 +106,8 @@ impl RawOversized {
                 index_buffer_bytes: config.index_buffer_bytes,
                 checkpoint_bytes: config.checkpoint_bytes,
                 read_only,
+                bell: Bell::default(),
+                counters: config.metrics.then(Counters::default),
                 indexed: Mutex::default(),
             };
             Sections::new(Arc::new(shared), settings, config.buffer_budget, config.quarantine_bytes, claim)
@@ -120,9 +121,9 @@ impl RawOversized {
             report,
             ordered,
             order: Queue::new(),
-            idle: Mutex::default(),
-            resting: AtomicUsize::new(0),
-            bell: Bell::default(),
+            resting: Resting::default(),
+            open_sections,
+            unborn: Mutex::default(),
         })))
     }
 
@@ -136,6 +137,33 @@ impl RawOversized {
     /// [`OnDamage::Truncate`](crate::OnDamage::Truncate) damage is cut off then; one that is reopened is looked at too.
     pub fn section_reports(&self) -> Vec<SectionReport> {
         self.store().driver().reports_so_far()
+    }
+
+    /// What the store has done since it was opened; `None` unless [`Config::metrics`] asks for it.
+    pub fn metrics(&self) -> Option<Metrics> {
+        let shared = self.store().driver().shared();
+        let counters = shared.counters.as_ref()?;
+        let table = self.store().table();
+        let open = table.open();
+        // A sync whose caller was dropped ends without being counted.
+        open.iter().for_each(|(_, open)| open.account());
+        let reports = self.section_reports();
+        Some(Metrics {
+            sections: table.len(),
+            open_sections: open.len(),
+            appends: get(&counters.appends),
+            appended_bytes: get(&counters.appended_bytes),
+            syncs: get(&counters.syncs),
+            value_syncs: get(&counters.value_syncs),
+            checkpoints: get(&counters.checkpoints),
+            seals: get(&counters.seals),
+            prunes: get(&counters.prunes),
+            rewinds: get(&counters.rewinds),
+            cache: shared.page_cache.stats(),
+            recovered_sections: reports.len(),
+            dropped_bytes: reports.iter().map(|report| report.dropped_bytes).sum(),
+            quarantined_bytes: reports.iter().map(|report| report.quarantined_bytes).sum(),
+        })
     }
 
     /// The store's id, which every file of it bears.
@@ -153,244 +181,38 @@ impl RawOversized {
         &self.0.packer
     }
 
-    /// Appends an entry: `record` makes its record, of the store's record size. No I/O unless a buffer is full; durable
-    /// with the next [`sync`](Self::sync).
-    ///
-    /// Cancel safety: dropped, it has appended nothing; it appends in its last poll.
-    ///
-    /// # Errors
-    /// [`Error::ValueTooLarge`], [`Error::RecordSize`], [`Error::Pruned`], [`Error::OutOfOrder`], [`Error::Closed`],
-    /// [`Error::ReadOnly`], [`Error::Poisoned`]; the error of the last write when that failed and the buffers are full.
-    /// Nothing was appended then.
-    pub async fn append(
-        &self,
-        section: u64,
-        value: &[u8],
-        record: impl FnOnce(u64, Location, &mut BytesMut) + Send,
-    ) -> Result<Appended, Error> {
-        let packed = self.pack(value)?;
-        let mut record = Some(record);
-        let mut make = |_: usize, position: u64, location: Location, buf: &mut BytesMut| {
-            if let Some(record) = record.take() {
-                record(position, location, buf);
-            }
-        };
-        self.append_packed(section, std::slice::from_ref(&packed), None, &mut make).await
-    }
-
-    /// Appends values that were packed before, with their records, as one batch: they are recovered all or not at all. With
-    /// `at` only if that is the next position. Answers the first; see [`each`](Self::each).
-    ///
-    /// Cancel safety and errors: as [`append`](Self::append); [`Error::PositionMismatch`].
-    pub async fn append_packed(
-        &self,
-        section: u64,
-        values: &[Packed<'_>],
-        at: Option<u64>,
-        record: &mut RecordFn<'_>,
-    ) -> Result<Appended, Error> {
-        if values.is_empty() {
-            return Err(Error::Encode { reason: "a batch of no values".into() });
-        }
-        let room = values.iter().fold(0_usize, |sum, value| sum + value.stored_bytes() as usize);
-        loop {
-            let open = match self.store().try_writable(section).filter(|_| self.is_next_in_order(section)) {
-                Some(open) => open,
-                None => self.writable(section).await?,
-            };
-            if let Err(error) = self.make_room(&open, room).await {
-                match error.is_gone() {
-                    true => {
-                        self.again(section).await?;
-                        continue;
-                    }
-                    false => return Err(error),
-                }
-            }
-            let record_bytes = self.0.record_bytes;
-            let last = values.len().saturating_sub(1);
-            let index = &open.index;
-            let mut staged = true;
-            let mut make = |number: usize, position: u64, location: Location, buf: &mut BytesMut| {
-                let from = buf.len();
-                record(number, position, location, buf);
-                let made = buf.get(from..).unwrap_or_default();
-                staged &= made.len() == record_bytes;
-                // A record of the wrong size ends the append: the next one begins where this one did.
-                if staged {
-                    index.push(position, made);
-                }
-                debug_assert!(number <= last);
-            };
-            match open.values.put(values, at, &mut make).await {
-                Ok(Put::Done(first)) => {
-                    open.account();
-                    self.0.bell.ring();
-                    return Ok(first);
-                }
-                // A change of structure is under way: it is driven to its end, and may have removed the section.
-                Ok(Put::Held | Put::Busy) => self.store().enter().await?,
-                Err(glob::Error::Frozen { .. }) => self.frozen(section, &open).await?,
-                Err(error) => {
-                    let error = open.of_values(error);
-                    if !error.is_gone() {
-                        return Err(error);
-                    }
-                    self.again(section).await?;
-                }
-            }
-        }
-    }
-
-    /// All entries of a batch whose first is `first`.
-    pub fn each(&self, first: Appended, values: &[Packed<'_>]) -> Vec<Appended> {
-        let mut next = first.next();
-        let mut all = Vec::with_capacity(values.len());
-        for (number, value) in values.iter().enumerate() {
-            let appended = match number {
-                0 => first,
-                _ => {
-                    let overhead = glob::frame::OVERHEAD_BYTES + self.0.record_bytes;
-                    let size = value.stored_bytes().saturating_add(u32::try_from(overhead).unwrap_or(u32::MAX));
-                    Appended { position: next.position, location: Location { offset: next.offset, size } }
-                }
-            };
-            next = appended.next();
-            all.push(appended);
-        }
-        all
-    }
-
-    fn pack<'a>(&'a self, value: &'a [u8]) -> Result<Packed<'a>, Error> {
-        self.0.packer.pack(value).map_err(|error| Error::of_values(0, error))
-    }
-
-    /// Before more is kept in memory: what has to be written first is.
-    async fn make_room(&self, open: &Section, bytes: usize) -> Result<(), Error> {
-        open.check()?;
-        open.make_room().await?;
-        let Some(budget) = self.store().driver().budget() else { return Ok(()) };
-        if !budget.is_exceeded_by(bytes) {
-            return Ok(());
-        }
-        let mut sections: Vec<_> = self.store().table().open().into_iter().map(|(_, open)| open).collect();
-        sections.sort_by_key(|open| std::cmp::Reverse(open.values.pending_bytes()));
-        for other in sections.iter().take_while(|other| other.values.pending_bytes() > 0) {
-            if !budget.is_exceeded_by(bytes) {
-                return Ok(());
-            }
-            let flushed = other.values.flush().await;
-            other.account();
-            if other.number() == open.number() {
-                flushed.map_err(|error| open.of_values(error))?;
-            }
-        }
-        // Records wait in memory for their checkpoint.
-        if budget.is_exceeded_by(bytes) {
-            sections.sort_by_key(|open| std::cmp::Reverse(open.index.tail_bytes()));
-            for other in sections.iter().take_while(|other| other.index.tail_bytes() >= BUDGET_TAIL_BYTES) {
-                if !budget.is_exceeded_by(bytes) {
-                    return Ok(());
-                }
-                let written = other.checkpoint().await;
-                if other.number() == open.number() {
-                    written?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A section was taken out of use while it was being used: it may have been pruned, or opened anew.
-    async fn again(&self, section: u64) -> Result<(), Error> {
-        self.store().guard(section)?;
-        self.store().enter().await
-    }
-
-    /// In a store that is filled in order a section takes no appends when a higher one was made, nor while one is being
-    /// made; when that is gone it takes them again.
-    async fn frozen(&self, section: u64, open: &Section) -> Result<(), Error> {
-        let _turn = self.0.order.enter().await;
-        match self.store().table().newest() {
-            Some(newest) if newest > section => Err(Error::OutOfOrder { section, newest }),
-            _ => {
-                open.values.freeze(false);
-                Ok(())
-            }
-        }
-    }
-
-    async fn writable(&self, section: u64) -> Result<Arc<Section>, Error> {
-        self.store().guard(section)?;
-        if self.store().is_read_only() {
-            return Err(Error::ReadOnly);
-        }
-        if self.0.ordered {
-            return self.writable_in_order(section).await;
-        }
-        let is_new = !self.store().table().contains(section);
-        let open = self.store().writable(section).await?;
-        if is_new {
-            self.note_new(section);
-        }
-        Ok(open)
-    }
-
-    /// Whether appends to the section need no look at the others: one that is not the newest is frozen only while it is
-    /// open, and after an open of the store not at all. The newest is frozen before one is made above it.
-    fn is_next_in_order(&self, section: u64) -> bool {
-        !self.0.ordered || self.store().table().newest() == Some(section)
-    }
-
-    /// A section of a store that is filled in order: what lies below is durable, and takes nothing more, before a new one
-    /// is made.
-    async fn writable_in_order(&self, section: u64) -> Result<Arc<Section>, Error> {
-        let _turn = self.0.order.enter().await;
-        match self.store().table().newest() {
-            Some(newest) if newest > section => Err(Error::OutOfOrder { section, newest }),
-            Some(newest) if newest < section => {
-                let below = self.store().existing(newest).await?;
-                below.values.freeze(true);
-                let made = match self.sync_open(Arc::clone(&below)).await {
-                    Ok(()) => self.store().writable(section).await,
-                    Err(error) => Err(error),
-                };
-                if made.is_err() {
-                    below.values.freeze(false);
-                }
-                let made = made?;
-                self.note_new(section);
-                Ok(made)
-            }
-            newest => {
-                let made = self.store().writable(section).await?;
-                if newest.is_none() {
-                    self.note_new(section);
-                }
-                Ok(made)
-            }
-        }
-    }
-
-    fn note_new(&self, section: u64) {
-        let mut idle = self.idle();
-        let before = idle.current.replace(section);
-        idle.resting.extend(before.filter(|before| *before != section));
-        self.0.resting.store(idle.resting.len(), Ordering::Release);
-        drop(idle);
-        self.0.bell.ring();
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Idle> {
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn store(&self) -> &Segmented<Sections> {
         &self.0.store
     }
 
+    /// A section that exists; when it has to be opened, others that are not used are closed.
+    pub(crate) async fn existing(&self, section: u64) -> Result<Arc<Section>, Error> {
+        let is_open = self.store().table().get(section).is_some();
+        let open = self.store().existing(section).await?;
+        if !is_open {
+            if open.is_index_lost() && !self.store().is_read_only() {
+                self.heal(&open).await;
+            }
+            self.close_some(false).await;
+        }
+        Ok(open)
+    }
+
+    /// Makes the index of a section anew that has lost it since it was closed; without one, each look-up goes through the
+    /// frames.
+    async fn heal(&self, open: &Section) {
+        let healed = async {
+            self.store().enter().await?;
+            open.checkpoint().await
+        };
+        match healed.await {
+            Ok(()) => tracing::warn!(section = open.number(), "the index was lost, and is made anew of the frames"),
+            Err(error) => tracing::warn!(section = open.number(), %error, "the index is lost, and cannot be made anew"),
+        }
+    }
+
     pub(crate) fn bell(&self) -> &Bell {
-        &self.0.bell
+        &self.store().driver().shared().bell
     }
 
     /// What a failed read amounts to.
@@ -417,9 +239,6 @@ impl RawOversized {
         }
     }
 }
-
-/// Records of so many bytes are worth a checkpoint when the budget is exceeded.
-const BUDGET_TAIL_BYTES: usize = 4096;
 
 impl fmt::Debug for RawOversized {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

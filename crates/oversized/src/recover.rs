@@ -20,4 +20,4 @@ mod tests;
 
 pub(crate) use self::act::carry_out;
 pub(crate) use self::facts::{Found, Surveyor};
-pub(crate) use self::plan::IndexAction;
+pub(crate) use self::plan::{IndexAction, Plan};

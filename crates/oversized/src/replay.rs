@@ -1,6 +1,7 @@
 //! Entries from front to back, through all sections: records alone from the index, or with their values from the frames.
 
-use std::collections::VecDeque;
+mod route;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -11,46 +12,16 @@ use blob_runtime::codec::Value;
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
+use glob::Cursor;
 use glob::section::{Frame, Frames};
 
+use crate::commit::of_frames;
 use crate::error::Error;
 use crate::raw::RawOversized;
 use crate::record::{Entry, Record};
 use crate::section::Section;
 
-/// Sections from one on, in order, and where to begin in the first.
-#[derive(Debug)]
-pub(crate) struct Route {
-    store: RawOversized,
-    later: VecDeque<u64>,
-    first: u64,
-    position: u64,
-}
-
-impl Route {
-    pub(crate) fn new(store: RawOversized, section: u64, position: u64) -> Self {
-        let mut later: VecDeque<u64> = store.sections().into();
-        later.retain(|other| *other >= section);
-        let gone = store.store().guard(section).is_err();
-        // The section asked for is looked at even when it does not exist: that is the caller's error to see.
-        if later.front() != Some(&section) && (position > 0 || gone) {
-            later.push_front(section);
-        }
-        Self { store, later, first: section, position }
-    }
-
-    /// The next section, opened, and where to begin in it.
-    async fn next(&mut self) -> Result<Option<(Arc<Section>, u64)>, Error> {
-        let Some(section) = self.later.pop_front() else { return Ok(None) };
-        let open = self.store.store().existing(section).await?;
-        let from = if section == self.first { self.position } else { 0 };
-        let len = open.len();
-        if from > len {
-            return Err(Error::ItemOutOfRange { section, position: from, len });
-        }
-        Ok(Some((open, from)))
-    }
-}
+use self::route::Route;
 
 /// What ends a replay: when the section was pruned or cut meanwhile, that is the better answer.
 pub(crate) async fn end_of(store: &RawOversized, open: &Section, cuts: u64, error: Error) -> Error {
@@ -108,6 +79,8 @@ pub(crate) struct Current {
     pages: Option<paged_cache::Replay>,
     /// The start of a record whose rest is in the next page.
     begun: BytesMut,
+    /// Where the frame of the next record begins, while records are read from frames.
+    frame: Option<Cursor>,
 }
 
 /// Records copied out of memory at a time, in bytes.
@@ -139,7 +112,7 @@ impl Records {
 impl Current {
     pub(crate) fn new(open: Arc<Section>, at: u64, end: u64) -> Self {
         let cuts = open.values.cuts();
-        Self { open, cuts, at, end, pages: None, begun: BytesMut::new() }
+        Self { open, cuts, at, end, pages: None, begun: BytesMut::new(), frame: None }
     }
 
     /// The next records, in one piece; there is at least one.
@@ -169,7 +142,7 @@ impl Current {
                         // A page is damaged: the record is in its frame too.
                         self.pages = None;
                         self.begun.clear();
-                        break self.open.record(self.at).await?;
+                        break self.of_frames().await?;
                     }
                 }
             }
@@ -183,7 +156,7 @@ impl Current {
                     self.begun.clear();
                     self.pages = Some(replay);
                 }
-                None => break self.open.record(self.at).await?,
+                None => break self.of_frames().await?,
             }
         };
         let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).saturating_mul(record_bytes);
@@ -191,6 +164,19 @@ impl Current {
         let position = self.at;
         self.at += (bytes.len() / record_bytes) as u64;
         Ok(Piece { section, position, bytes })
+    }
+
+    /// Records whose page is lost or damaged, from the frames: one pass over the headers, however many they are.
+    async fn of_frames(&mut self) -> Result<Bytes, Error> {
+        let open = &self.open;
+        let positions = self.at..self.end;
+        let (records, next) = of_frames(&open.values, &open.index, &open.shared, positions, self.frame).await?;
+        self.frame = Some(next);
+        if records.is_empty() {
+            // Only when it was cut meanwhile.
+            return Err(Error::Rewound { section: open.number() });
+        }
+        Ok(records)
     }
 
     /// The whole records of what was begun and a piece; the rest is begun.
@@ -357,6 +343,9 @@ async fn open_next(mut route: Box<Route>) -> Opened {
             Err(error) => return Err(end_of(&route.store, &open, cuts, error).await),
         };
         let frames = Frames::new(Arc::clone(&open.values), from);
+        if open.values.cuts() != cuts {
+            return Err(Error::Rewound { section: open.number() });
+        }
         Ok(Some(Running { open, cuts, frames }))
     };
     let opened = opened.await;

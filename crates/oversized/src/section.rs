@@ -14,10 +14,12 @@ use glob::section::Section as Values;
 use glob::{Cursor, Location};
 use paged_cache::{PageCache, Survey};
 
+use crate::bell::Bell;
 use crate::budget::Share;
 use crate::commit::Job;
 use crate::error::Error;
 use crate::index::{Index, Place};
+use crate::metrics::{Counters, add};
 use crate::record::Locate;
 
 /// What all sections of a store share.
@@ -36,6 +38,10 @@ pub(crate) struct Shared {
     pub(crate) index_buffer_bytes: usize,
     pub(crate) checkpoint_bytes: u64,
     pub(crate) read_only: bool,
+    /// Rings whenever something changes that somebody may wait for.
+    pub(crate) bell: Bell,
+    /// `None`: nothing is counted.
+    pub(crate) counters: Option<Counters>,
     /// Sections that may have an index.
     pub(crate) indexed: Mutex<BTreeSet<u64>>,
 }
@@ -56,6 +62,10 @@ pub(crate) struct Section {
     pub(crate) failed_at: AtomicUsize,
     /// A failed sync of the index.
     pub(crate) poison: OnceLock<StorageError>,
+    /// Syncs of the values that were counted.
+    pub(crate) counted_syncs: AtomicU64,
+    /// It was used since the hand of the clock came by.
+    pub(crate) used: AtomicBool,
 }
 
 impl Section {
@@ -66,6 +76,45 @@ impl Section {
     /// Entries, with those only in memory.
     pub(crate) fn len(&self) -> u64 {
         self.values.len()
+    }
+
+    /// Whether nothing was ever appended: not even a seal is there, as it is in a section that was cut to nothing.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.values.bytes() == 0
+    }
+
+    /// Whether all that is known of it is what opening it finds: a seal behind the values, whole pages of the index, nothing
+    /// under way, no failure.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let pages_at_rest = self.index.pages().is_none_or(|pages| pages.durable_len() == pages.len());
+        let job = self.job.lock().unwrap_or_else(PoisonError::into_inner);
+        job.is_none()
+            && pages_at_rest
+            && self.values.is_sealed()
+            && self.values.pending_bytes() == 0
+            && self.values.shut_reason().is_none()
+            && self.failed_at.load(Ordering::Relaxed) == 0
+            && !self.cutting.load(Ordering::Relaxed)
+            && self.poison_cause().is_none()
+    }
+
+    /// Whether records are only in frames that belong into pages: an index that is lost, and too much for memory.
+    pub(crate) fn is_index_lost(&self) -> bool {
+        self.index.pages().map_or(0, |pages| pages.len()) < self.index.start()
+    }
+
+    /// Counts, if anything is counted.
+    pub(crate) fn count(&self, count: impl FnOnce(&Counters)) {
+        if let Some(counters) = &self.shared.counters {
+            count(counters);
+        }
+    }
+
+    /// Keeps it open for another round of the clock.
+    pub(crate) fn touch(&self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
     }
 
     /// An error of the values, as the store's.
@@ -95,8 +144,13 @@ impl Section {
         }
     }
 
-    /// Notes for the budget what is held in memory.
+    /// Notes for the budget what is held in memory, and counts the syncs.
     pub(crate) fn account(&self) {
+        self.count(|counters| {
+            let now = self.values.syncs();
+            let before = self.counted_syncs.fetch_max(now, Ordering::Relaxed);
+            add(&counters.value_syncs, now.saturating_sub(before));
+        });
         if let Some(share) = &self.share {
             share.set(self.values.pending_bytes() + self.index.tail_bytes());
         }
@@ -109,6 +163,7 @@ impl Section {
     /// # Errors
     /// [`Error::ItemOutOfRange`]; damage; [`Error::Storage`].
     pub(crate) async fn record(&self, position: u64) -> Result<Bytes, Error> {
+        self.touch();
         loop {
             self.in_range(position)?;
             let pages = match self.index.look(position, Bytes::copy_from_slice) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use crate::error::Error;
 use crate::raw::RawOversized;
 use crate::record::{Entry, Record};
 use crate::replay::{Current, end_of};
+use crate::section::Section;
 
 /// What a tail shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +51,9 @@ struct Follow {
     until: Until,
     section: u64,
     position: u64,
-    /// How often the section had been cut when the tail came to it.
-    cuts: Option<u64>,
+    /// The section it is in, and how often that had been cut when the tail came to it. One that was removed and made anew, or
+    /// opened anew after a failure, is another one.
+    current: Option<(Arc<Section>, u64)>,
 }
 
 impl Follow {
@@ -63,16 +66,17 @@ impl Follow {
             let listen = raw.bell().listen();
             let Some(open) = store.section(self.section).await? else {
                 match self.later() {
-                    Some(later) if self.cuts.is_none() && self.position == 0 => self.section = later,
-                    _ if self.cuts.is_some() => return Err(Error::Rewound { section: self.section }),
+                    Some(later) if self.current.is_none() && self.position == 0 => self.section = later,
+                    _ if self.current.is_some() => return Err(Error::Rewound { section: self.section }),
                     _ if store.is_read_only() => return Ok(None),
                     _ => listen.await,
                 }
                 continue;
             };
-            let cuts = *self.cuts.get_or_insert(open.values.cuts());
+            let (begun, cuts) = self.current.get_or_insert_with(|| (Arc::clone(&open), open.values.cuts()));
+            let (same, cuts) = (Arc::ptr_eq(begun, &open), *cuts);
             let len = open.len();
-            if cuts != open.values.cuts() {
+            if !same || cuts != open.values.cuts() {
                 return Err(Error::Rewound { section: self.section });
             }
             if self.position > len {
@@ -95,13 +99,16 @@ impl Follow {
             if end == len
                 && let Some(later) = self.later()
             {
-                (self.section, self.position, self.cuts) = (later, 0, None);
+                (self.section, self.position, self.current) = (later, 0, None);
                 continue;
             }
             if store.is_read_only() {
                 return Ok(None);
             }
             if end < len {
+                if let Some(cause) = open.poison_cause() {
+                    return Err(end_of(&raw, &open, cuts, Error::poisoned(self.section, &cause)).await);
+                }
                 // Whoever began the sync may have been dropped, so it is driven from here too.
                 let durable = pin!(open.values.wait_durable(open.values.bytes()));
                 match select(listen, durable).await {
@@ -122,14 +129,14 @@ impl Follow {
 
     /// The section that comes next.
     fn later(&self) -> Option<u64> {
-        self.store.sections().into_iter().find(|other| *other > self.section)
+        self.store.store().table().next_after(self.section)
     }
 }
 
 impl RawTail {
     pub(crate) fn new(store: RawOversized, section: u64, position: u64, until: Until) -> Self {
         let record_bytes = store.record_bytes();
-        let state = State::Idle(Box::new(Follow { store, until, section, position, cuts: None }));
+        let state = State::Idle(Box::new(Follow { store, until, section, position, current: None }));
         Self { state, record_bytes, section, position, bytes: Bytes::new() }
     }
 }

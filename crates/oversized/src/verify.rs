@@ -182,7 +182,7 @@ async fn opened(
     section: u64,
     findings: &mut Vec<Finding>,
 ) -> Result<Option<Arc<Section>>, Error> {
-    let error = match store.store().existing(section).await {
+    let error = match store.existing(section).await {
         Ok(open) => return Ok(Some(open)),
         Err(error) => error,
     };

@@ -104,6 +104,17 @@ impl<T: Send + Sync + 'static> Table<T> {
         self.rows.load().iter().next_back().map(|row| row.section)
     }
 
+    /// The section that comes next behind this one, which need not exist: two binary searches.
+    pub fn next_after(&self, section: u64) -> Option<u64> {
+        let rows = self.rows.load();
+        let at = rows.chunk_of(section);
+        let chunk = rows.chunks.get(at)?;
+        match chunk.get(chunk.partition_point(|row| row.section <= section)) {
+            Some(next) => Some(next.section),
+            None => rows.chunks.get(at + 1)?.first().map(|row| row.section),
+        }
+    }
+
     /// All that are open, ascending.
     pub fn open(&self) -> Vec<(u64, Arc<T>)> {
         let rows = self.rows.load();
@@ -205,6 +216,19 @@ impl<T: Send + Sync + 'static> Table<T> {
     /// Drops what is kept for a section; it exists on, and is opened again at its next use.
     pub fn close(&self, section: u64) -> Option<Arc<T>> {
         self.entry(section)?.open.swap(None)
+    }
+
+    /// [`close`](Self::close) of a section that nobody else holds: `None`, and it stays open, when somebody does. The caller
+    /// has its [`turn`](Self::turn), so nobody opens it meanwhile.
+    pub fn close_unshared(&self, section: u64) -> Option<Arc<T>> {
+        let entry = self.entry(section)?;
+        // Behind the swap whoever was just loading it is counted, and nobody else can come by it.
+        let open = entry.open.swap(None)?;
+        if Arc::strong_count(&open) == 1 {
+            return Some(open);
+        }
+        entry.open.store(Some(open));
+        None
     }
 
     /// Puts another in the place of what is kept for a section that exists.

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
 
@@ -97,6 +97,68 @@ impl<D: Driver> Segmented<D> {
         let any = self.table().contains(section);
         self.change(move |core| async move { core.settle(core.remove(&[section]).await) }).await?;
         Ok(any)
+    }
+
+    /// Closes a section that is at rest and that nobody else holds; its next use opens it again. Whether it was closed. It
+    /// does no I/O, and does not make `dirty` durable: a store that is only read stays as it is.
+    ///
+    /// Cancel safety: once begun it runs to its end, at the latest with the next change.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn close_idle(&self, section: u64) -> Result<bool, D::Error> {
+        let closed = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&closed);
+        self.change(move |core| async move {
+            // Whoever opens it waits; and while a change is under way appends that find it held wait for that.
+            let Some(_turn) = core.table.turn(section).await else { return Ok(()) };
+            let Some(open) = core.table.get(section) else { return Ok(()) };
+            let _hold = core.driver.hold(&open).await;
+            if !core.driver.is_at_rest(&open) {
+                return Ok(());
+            }
+            drop(open);
+            if let Some(open) = core.table.close_unshared(section) {
+                // Whoever let go of it in between may have left a failure.
+                if !core.driver.is_at_rest(&open) {
+                    core.table.replace(section, open);
+                    return Ok(());
+                }
+                core.driver.retire(&open).await;
+                told.store(true, Ordering::Release);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(closed.load(Ordering::Acquire))
+    }
+
+    /// Takes back a section that was made and to which nothing was appended; any other is left as it is. For an append that
+    /// came to nothing.
+    ///
+    /// Cancel safety: once begun it runs to its end, at the latest with the next change.
+    ///
+    /// # Errors
+    /// [`Fault`]; what the driver answers: the section is not there then, and what may be left of it goes at the close.
+    pub async fn discard(&self, section: u64) -> Result<(), D::Error> {
+        self.enter().await?;
+        self.change(move |core| async move {
+            let Some(_turn) = core.table.turn(section).await else { return Ok(()) };
+            let Some(open) = core.table.get(section) else { return Ok(()) };
+            let _hold = core.driver.hold(&open).await;
+            if !core.driver.is_untouched(&open) {
+                return Ok(());
+            }
+            core.driver.retire(&open).await;
+            lock(&core.making).insert(section);
+            let removed = core.driver.remove(&[section]).await;
+            core.table.forget(section);
+            if removed.is_ok() {
+                lock(&core.making).remove(&section);
+            }
+            removed
+        })
+        .await
     }
 
     /// Opens a section anew after a failed sync, as an open after an unclean stop would; what it shows then is durable.

@@ -24,7 +24,9 @@ impl<D: Driver> Segmented<D> {
                 let mut job = lock(&self.0.job);
                 match &*job {
                     Some(running) => (running.clone(), self.core().closed.load(Ordering::Acquire)),
-                    None if self.core().closed.swap(true, Ordering::AcqRel) => return Ok(()),
+                    None if self.core().closed.swap(true, Ordering::AcqRel) => {
+                        return self.core().destroyed.get().cloned().unwrap_or(Ok(()));
+                    }
                     None => (self.start(&mut job, |core| async move { core.close().await }), true),
                 }
             };
@@ -37,13 +39,30 @@ impl<D: Driver> Segmented<D> {
     }
 
     /// Removes the store: all its sections, then its manifest. After a crash it is wholly there or, with the next open,
-    /// wholly gone.
+    /// wholly gone. Again: the same answer, also from [`close`](Self::close).
     ///
-    /// Cancel safety: once begun it runs to its end with the next call of [`close`](Self::close), or with the next open.
+    /// Cancel safety: once begun it runs to its end with the next call of this or of [`close`](Self::close), or with the
+    /// next open.
     ///
     /// # Errors
-    /// [`Fault`](super::Fault); what the storage answers: then the next open carries it on.
+    /// [`Fault`](super::Fault); what the storage answers: then the next open carries it on, and need not wait until the last
+    /// handle is dropped.
     pub async fn destroy(&self) -> Result<(), D::Error> {
+        let done = match self.begin_destroy().await {
+            Err(error) if self.core().closed.load(Ordering::Acquire) => {
+                // Another one has begun it, or has closed the store; what has begun is driven to its end.
+                let running = lock(&self.0.job).clone();
+                if let Some(running) = running {
+                    let _ = running.await;
+                }
+                Err(error)
+            }
+            done => done,
+        };
+        self.core().destroyed.get().cloned().unwrap_or(done)
+    }
+
+    async fn begin_destroy(&self) -> Result<(), D::Error> {
         self.enter().await?;
         self.change(|core| async move { core.destroy().await }).await
     }
@@ -107,6 +126,14 @@ impl<D: Driver> Core<D> {
 
     async fn destroy(self: Arc<Self>) -> Result<(), D::Error> {
         self.closed.store(true, Ordering::Release);
+        let result = self.remove_all().await;
+        // Whoever opens it next carries on what has failed.
+        self.let_go().await;
+        let _ = self.destroyed.set(result.clone());
+        result
+    }
+
+    async fn remove_all(&self) -> Result<(), D::Error> {
         let manifest = self.manifest()?;
         manifest.update(|state| state.intent = Some(Intent::Destroy)).await?;
         self.table.quiesce().await;
@@ -115,10 +142,7 @@ impl<D: Driver> Core<D> {
         sections.reverse();
         self.driver.remove(&sections).await?;
         manifest.retire().await;
-        open::destroy(&self.storage, &self.partition, &self.beside).await?;
-        self.driver.release();
-        drop(lock(&self.claim).take());
-        Ok(())
+        Ok(open::destroy(&self.storage, &self.partition, &self.beside).await?)
     }
 
     async fn retire_sections(&self) {

@@ -133,6 +133,7 @@ impl<D: Driver> Segmented<D> {
             closed: AtomicBool::new(false),
             making: Mutex::default(),
             fault: OnceLock::new(),
+            destroyed: OnceLock::new(),
             claim: Mutex::new(claim),
         };
         if let Some(manifest) = &core.manifest {

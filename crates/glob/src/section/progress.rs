@@ -12,6 +12,8 @@ use crate::location::Cursor;
 
 /// Marks kept, at most.
 const MAX_MARKS: usize = 1024;
+/// Cuts remembered, at most.
+const MAX_CUTS: usize = 64;
 /// Items between two marks, at first.
 const FIRST_STRIDE: u64 = 64;
 
@@ -29,6 +31,8 @@ pub(crate) struct Progress {
     is_shut: AtomicBool,
     /// How far apart the marks are, in items.
     stride: AtomicU64,
+    /// Syncs of the blob that have returned.
+    syncs: AtomicU64,
     rest: Mutex<Rest>,
 }
 
@@ -41,6 +45,8 @@ struct Rest {
     planned: Option<Cursor>,
     /// Where the cut under way goes.
     cutting: Option<Cursor>,
+    /// The number of a cut, and the items it has left: of those that no later one has gone below. Both ascend.
+    cuts: Vec<(u64, u64)>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -60,6 +66,7 @@ impl Progress {
             frozen: AtomicBool::new(false),
             is_shut: AtomicBool::new(false),
             stride: AtomicU64::new(FIRST_STRIDE),
+            syncs: AtomicU64::new(0),
             rest: Mutex::default(),
         }
     }
@@ -74,6 +81,10 @@ impl Progress {
 
     pub(super) fn durable_items(&self) -> u64 {
         self.durable_items.load(Ordering::Acquire)
+    }
+
+    pub(super) fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
     }
 
     pub(crate) fn cuts(&self) -> u64 {
@@ -129,6 +140,7 @@ impl Progress {
 
     /// A sync has returned that covers everything up to `through`.
     pub(crate) fn note_synced(&self, through: u64) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
         if let Some(planned) = lock(&self.rest).planned.filter(|planned| planned.offset == through) {
             self.durable_items.fetch_max(planned.position, Ordering::AcqRel);
         }
@@ -149,7 +161,25 @@ impl Progress {
         self.end.store(to.offset, Ordering::Release);
         self.durable_items.fetch_min(to.position, Ordering::AcqRel);
         self.sealed.store(false, Ordering::Release);
-        self.cuts.fetch_add(1, Ordering::AcqRel);
+        rest.cuts.retain(|(_, items)| *items < to.position);
+        if rest.cuts.len() == MAX_CUTS
+            && let Some(oldest) = rest.cuts.first().copied()
+        {
+            // The next one counts as having gone as low: that says too much was cut, never too little.
+            rest.cuts.remove(0);
+            if let Some(next) = rest.cuts.first_mut() {
+                next.1 = oldest.1;
+            }
+        }
+        let number = self.cuts.load(Ordering::Relaxed) + 1;
+        rest.cuts.push((number, to.position));
+        self.cuts.store(number, Ordering::Release);
+    }
+
+    /// How many items no cut has touched that came behind the cut of this number.
+    pub(super) fn untouched_since(&self, cuts: u64) -> u64 {
+        let rest = lock(&self.rest);
+        rest.cuts.iter().find(|(number, _)| *number > cuts).map_or(u64::MAX, |(_, items)| *items)
     }
 
     /// Notes where an item's frame begins, so that a rewind need not look at all frames. Bounded: when there are too

@@ -1,15 +1,17 @@
 //! Reading entries and values, one or many.
 
 use std::ops::{Range, RangeBounds};
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::{Either, select};
 use glob::section::{Expect, Frame, Frames};
 use glob::{Cursor, Location};
 
 use super::RawOversized;
 use crate::error::Error;
-use crate::replay::{RawReplay, RawReplayValues};
+use crate::replay::{RawReplay, RawReplayValues, end_of};
 use crate::section::Section;
 use crate::tail::{RawTail, Until};
 #[cfg(doc)]
@@ -25,17 +27,33 @@ impl RawOversized {
     /// [`Error::ItemOutOfRange`], [`Error::SectionOutOfRange`], [`Error::Pruned`], [`Error::Closed`]; damage;
     /// [`Error::Stale`] in a read-only store that a writer has changed since; [`Error::Storage`].
     pub async fn get(&self, section: u64, position: u64) -> Result<Bytes, Error> {
-        let open = self.store().existing(section).await?;
-        self.record(&open, position).await
+        loop {
+            let open = self.existing(section).await?;
+            let cuts = open.values.cuts();
+            match open.record(position).await {
+                Ok(record) => return Ok(record),
+                Err(error) => self.look_again(&open, cuts, error).await?,
+            }
+        }
     }
 
-    async fn record(&self, open: &Section, position: u64) -> Result<Bytes, Error> {
-        match open.record(position).await {
-            Err(error) if !matches!(error, Error::ItemOutOfRange { .. }) => {
-                Err(self.explain(open.number(), error).await)
-            }
-            record => record,
+    /// A read has failed: nothing when the section was cut meanwhile, or is another one now, and the read is to be made
+    /// again; between the zeros of a cut and its end, what goes is not what it was.
+    async fn look_again(&self, open: &Arc<Section>, cuts: u64, error: Error) -> Result<(), Error> {
+        let section = open.number();
+        if matches!(error, Error::ItemOutOfRange { .. }) {
+            return Err(error);
         }
+        if !self.store().is_read_only() {
+            if open.values.is_held() {
+                self.store().enter().await?;
+            }
+            let now = self.store().table().get(section);
+            if open.values.cuts() != cuts || now.is_some_and(|now| !Arc::ptr_eq(&now, open)) {
+                return Ok(());
+            }
+        }
+        Err(self.explain(section, error).await)
     }
 
     /// Looks at a record in place, without I/O: `None` when it is not in memory in one piece, or its section is not open.
@@ -69,8 +87,7 @@ impl RawOversized {
     /// # Errors
     /// [`Error::InvalidLocation`], [`Error::ChecksumMismatch`], [`Error::ValueTooLarge`]; as [`get`](Self::get).
     pub async fn get_value(&self, section: u64, location: Location) -> Result<Bytes, Error> {
-        let open = self.store().existing(section).await?;
-        Ok(self.frame(&open, location, Expect::ANY).await?.value)
+        Ok(self.frame(section, location, Expect::ANY).await?.value)
     }
 
     /// The value of a record, whose frame must be that record's.
@@ -81,9 +98,8 @@ impl RawOversized {
     /// As [`get_value`](Self::get_value); [`Error::InvalidLocation`] also when another record's value is there;
     /// [`Error::RecordSize`].
     pub async fn value_of(&self, section: u64, record: &[u8]) -> Result<Bytes, Error> {
-        let open = self.store().existing(section).await?;
-        let location = self.location(&open, record)?;
-        Ok(self.frame(&open, location, Expect { position: None, tag: Some(record) }).await?.value)
+        let location = self.location(section, record)?;
+        Ok(self.frame(section, location, Expect { position: None, tag: Some(record) }).await?.value)
     }
 
     /// An entry with its value, both of the same append also beside a rewind.
@@ -99,25 +115,20 @@ impl RawOversized {
 
     pub(crate) async fn read_frame(&self, section: u64, position: u64) -> Result<Frame, Error> {
         loop {
-            let open = self.store().existing(section).await?;
+            let open = self.existing(section).await?;
             let cuts = open.values.cuts();
-            let record = self.record(&open, position).await?;
-            let location = self.location(&open, &record)?;
-            let expect = Expect { position: Some(position), tag: Some(&record) };
-            let error = match self.frame(&open, location, expect).await {
+            match self.frame_of(&open, position).await {
                 Ok(frame) => return Ok(frame),
-                Err(error) => error,
-            };
-            // Between the record and its value the section was cut, or is being cut: it is looked at again when that has
-            // ended.
-            if self.store().is_read_only() || (!open.values.is_held() && open.values.cuts() == cuts) {
-                return Err(error);
-            }
-            self.store().enter().await?;
-            if open.values.cuts() == cuts {
-                return Err(error);
+                Err(error) => self.look_again(&open, cuts, error).await?,
             }
         }
+    }
+
+    async fn frame_of(&self, open: &Section, position: u64) -> Result<Frame, Error> {
+        let record = open.record(position).await?;
+        let location = self.location(open.number(), &record)?;
+        let expect = Expect { position: Some(position), tag: Some(&record) };
+        open.values.read(location, expect).await.map_err(|error| open.of_values(error))
     }
 
     /// Entries with their values, from `range`, as far as the values together have at most `max_bytes`; at least one, and
@@ -143,19 +154,27 @@ impl RawOversized {
         range: Range<u64>,
         max_bytes: usize,
     ) -> Result<Vec<Frame>, Error> {
-        let open = self.store().existing(section).await?;
+        let open = self.existing(section).await?;
         let mut read = Vec::new();
         if range.is_empty() {
             return Ok(read);
         }
+        // Before anything is looked up: what a cut makes of it from here on is told.
+        let cuts = open.values.cuts();
         open.in_range(range.start)?;
-        let from = self.cursor(&open, range.start).await?;
+        let from = match open.cursor(range.start).await {
+            Ok(from) => from,
+            Err(error) => return Err(end_of(self, &open, cuts, error).await),
+        };
         let mut frames = Frames::new(Arc::clone(&open.values), from);
+        if open.values.cuts() != cuts {
+            return Err(Error::Rewound { section });
+        }
         let mut bytes = 0_usize;
         while frames.at().position < range.end {
             let frame = match frames.next().await {
                 Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Err(self.explain(section, open.of_values(error)).await),
+                Some(Err(error)) => return Err(end_of(self, &open, cuts, open.of_values(error)).await),
                 None => break,
             };
             bytes = bytes.saturating_add(frame.value.len());
@@ -177,19 +196,24 @@ impl RawOversized {
         }
     }
 
-    fn location(&self, open: &Section, record: &[u8]) -> Result<Location, Error> {
+    fn location(&self, section: u64, record: &[u8]) -> Result<Location, Error> {
         let expected = self.record_bytes();
         if record.len() != expected {
             return Err(Error::RecordSize { expected, found: record.len() });
         }
-        let (section, location) = (open.number(), Location::default());
-        (open.shared.locate)(record).ok_or(Error::InvalidLocation { section, location, reason: "the record has none" })
+        let location = Location::default();
+        let locate = self.store().driver().shared().locate;
+        locate(record).ok_or(Error::InvalidLocation { section, location, reason: "the record has none" })
     }
 
-    async fn frame(&self, open: &Section, location: Location, expect: Expect<'_>) -> Result<Frame, Error> {
-        match open.values.read(location, expect).await {
-            Ok(frame) => Ok(frame),
-            Err(error) => Err(self.explain(open.number(), open.of_values(error)).await),
+    async fn frame(&self, section: u64, location: Location, expect: Expect<'_>) -> Result<Frame, Error> {
+        loop {
+            let open = self.existing(section).await?;
+            let cuts = open.values.cuts();
+            match open.values.read(location, expect).await {
+                Ok(frame) => return Ok(frame),
+                Err(error) => self.look_again(&open, cuts, open.of_values(error)).await?,
+            }
         }
     }
 
@@ -200,7 +224,7 @@ impl RawOversized {
     /// # Errors
     /// [`Error::SectionOutOfRange`], [`Error::Pruned`], [`Error::Closed`]; what opening the section answers.
     pub async fn len(&self, section: u64) -> Result<u64, Error> {
-        Ok(self.store().existing(section).await?.len())
+        Ok(self.existing(section).await?.len())
     }
 
     /// Entries of a section that are known to be durable.
@@ -210,7 +234,7 @@ impl RawOversized {
     /// # Errors
     /// As [`len`](Self::len).
     pub async fn durable_len(&self, section: u64) -> Result<u64, Error> {
-        Ok(self.store().existing(section).await?.values.durable_len())
+        Ok(self.existing(section).await?.values.durable_len())
     }
 
     /// From where on what a read-only store shows of a section's values is not proven to be durable, as an offset in bytes;
@@ -221,7 +245,7 @@ impl RawOversized {
     /// # Errors
     /// As [`len`](Self::len).
     pub async fn unsynced_from(&self, section: u64) -> Result<Option<u64>, Error> {
-        let open = self.store().existing(section).await?;
+        let open = self.existing(section).await?;
         let from = open.values.floor_found();
         Ok((self.store().is_read_only() && from < open.values.bytes()).then_some(from))
     }
@@ -243,7 +267,7 @@ impl RawOversized {
     /// # Errors
     /// As [`len`](Self::len).
     pub async fn value_bytes(&self, section: u64) -> Result<u64, Error> {
-        Ok(self.store().existing(section).await?.values.bytes())
+        Ok(self.existing(section).await?.values.bytes())
     }
 
     /// Waits until an entry is durable, without starting a sync.
@@ -251,15 +275,20 @@ impl RawOversized {
     /// Cancel safety: safe.
     ///
     /// # Errors
-    /// [`Error::ItemOutOfRange`] when the section is shorter, or is cut to be; [`Error::Poisoned`]; [`Error::ReadOnly`]
-    /// when nothing proves it to be durable and this store never syncs.
+    /// [`Error::ItemOutOfRange`] when the section is shorter, or is cut to be; [`Error::Rewound`] when the entry is cut off,
+    /// and the section is as long again; [`Error::SectionOutOfRange`], [`Error::Pruned`] when it goes;
+    /// [`Error::Poisoned`]; [`Error::ReadOnly`] when nothing proves it to be durable and this store never syncs.
     pub async fn wait_durable(&self, section: u64, position: u64) -> Result<(), Error> {
-        let open = self.store().existing(section).await?;
+        let open = self.existing(section).await?;
+        let cuts = open.values.cuts();
         if position < open.values.durable_len() {
             return Ok(());
         }
         let end = match position.checked_add(1).filter(|next| *next < open.len()) {
-            Some(next) => self.cursor(&open, next).await?.offset,
+            Some(next) => match open.cursor(next).await {
+                Ok(end) => end.offset,
+                Err(error) => return Err(end_of(self, &open, cuts, error).await),
+            },
             None => {
                 open.in_range(position)?;
                 open.values.bytes()
@@ -268,12 +297,36 @@ impl RawOversized {
         if self.store().is_read_only() && end > open.values.floor() {
             return Err(Error::ReadOnly);
         }
-        match open.values.wait_durable(end).await {
-            Ok(()) => Ok(()),
-            Err(error) if matches!(error.storage(), Some(blob_runtime::Error::OutOfBounds { .. })) => {
-                Err(Error::ItemOutOfRange { section, position, len: open.len() })
+        loop {
+            // A sync of the index that fails poisons the section too, and lets nobody make these bytes durable.
+            let listen = self.bell().listen();
+            let durable = match open.poison.get() {
+                Some(cause) => Err(Error::poisoned(section, cause)),
+                None => match select(listen, pin!(open.values.wait_durable(end))).await {
+                    Either::Left(_) => continue,
+                    Either::Right((durable, _)) => durable.map_err(|error| open.of_values(error)),
+                },
+            };
+            // An offset is waited for: what was there then may be gone, and something else be there.
+            if open.values.untouched_since(cuts) <= position {
+                let len = open.len();
+                return Err(match position < len {
+                    true => Error::Rewound { section },
+                    false => Error::ItemOutOfRange { section, position, len },
+                });
             }
-            Err(error) => Err(open.of_values(error)),
+            return match durable {
+                Ok(()) => Ok(()),
+                Err(error) if matches!(error.storage(), Some(blob_runtime::Error::OutOfBounds { .. })) => {
+                    Err(Error::ItemOutOfRange { section, position, len: open.len() })
+                }
+                // It was removed, or opened anew: then nothing says whether this entry is there.
+                Err(error) if error.is_gone() => Err(match self.store().table().contains(section) {
+                    true => end_of(self, &open, cuts, error).await,
+                    false => self.explain(section, error).await,
+                }),
+                Err(error) => Err(error),
+            };
         }
     }
 }

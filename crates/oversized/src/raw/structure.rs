@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::RawOversized;
 use crate::error::Error;
+use crate::metrics::{Counters, add};
 
 impl RawOversized {
     /// Removes all sections below `min`, section by section; none of them can be used again, also after a restart.
@@ -17,6 +18,9 @@ impl RawOversized {
     #[doc(alias = "watermark")]
     pub async fn prune(&self, min: u64) -> Result<bool, Error> {
         let pruned = self.store().prune(min).await;
+        if matches!(pruned, Ok(true)) {
+            self.count(|counters| add(&counters.prunes, 1));
+        }
         self.bell().ring();
         pruned
     }
@@ -32,6 +36,9 @@ impl RawOversized {
     #[doc(alias = "truncate")]
     pub async fn rewind(&self, section: u64, len: u64) -> Result<(), Error> {
         let rewound = self.store().rewind(section, len, true).await;
+        if rewound.is_ok() {
+            self.count(|counters| add(&counters.rewinds, 1));
+        }
         self.bell().ring();
         rewound
     }
@@ -41,6 +48,9 @@ impl RawOversized {
     /// Cancel safety and errors: as [`rewind`](Self::rewind).
     pub async fn rewind_section(&self, section: u64, len: u64) -> Result<(), Error> {
         let rewound = self.store().rewind(section, len, false).await;
+        if rewound.is_ok() {
+            self.count(|counters| add(&counters.rewinds, 1));
+        }
         self.bell().ring();
         rewound
     }
@@ -55,6 +65,12 @@ impl RawOversized {
         let removed = self.store().remove_section(section).await;
         self.bell().ring();
         removed
+    }
+
+    fn count(&self, count: impl FnOnce(&Counters)) {
+        if let Some(counters) = &self.store().driver().shared().counters {
+            count(counters);
+        }
     }
 
     /// The sections that exist, ascending.
@@ -117,14 +133,16 @@ impl RawOversized {
     /// # Errors
     /// The first failure; the store is closed all the same, and the next open recovers.
     pub async fn close(&self) -> Result<(), Error> {
+        self.take_back_unborn().await;
         let closed = self.store().close().await;
         self.bell().ring();
         closed
     }
 
     /// Removes the store, atomically; what is in quarantine stays. Afterwards every clone answers [`Error::Closed`].
+    /// Again, and a [`close`](Self::close) behind it: the same answer.
     ///
-    /// Cancel safety: once begun it runs to its end with the next open.
+    /// Cancel safety: once begun it runs to its end with the next call of either, or with the next open.
     ///
     /// # Errors
     /// [`Error::Storage`], [`Error::Unfinished`]: then the next open carries it on.

@@ -1,13 +1,13 @@
 //! Making entries durable, and the work that comes behind it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use blob_runtime::Error as StorageError;
 use futures::{StreamExt, stream};
 
 use super::{RawOversized, SYNC_CONCURRENCY};
 use crate::error::Error;
+use crate::metrics::add;
 use crate::section::Section;
 
 impl RawOversized {
@@ -21,12 +21,8 @@ impl RawOversized {
     /// [`Error::SectionOutOfRange`]; [`Error::Storage`] after a failed write: its bytes stay in memory, and the next sync
     /// tries again; [`Error::Poisoned`] after a failed sync, until [`reopen_section`](Self::reopen_section).
     pub async fn sync(&self, section: u64) -> Result<(), Error> {
-        let open = self.store().existing(section).await?;
-        self.sync_open(open).await?;
-        if self.0.resting.load(Ordering::Acquire) > 0 {
-            self.seal_one().await;
-        }
-        Ok(())
+        let open = self.existing(section).await?;
+        self.sync_open(open).await
     }
 
     pub(super) async fn sync_open(&self, mut open: Arc<Section>) -> Result<(), Error> {
@@ -36,6 +32,9 @@ impl RawOversized {
         loop {
             open.check()?;
             if open.values.is_durable() && open.values.shut_reason().is_none() {
+                // A sync whose caller was dropped, or a checkpoint, has made it so.
+                open.account();
+                self.note_synced(open.number());
                 return Ok(());
             }
             // Not beside a change that has failed: what it has decided would undo what is acknowledged here.
@@ -45,10 +44,14 @@ impl RawOversized {
                 // be synced here.
                 Err(error) if error.is_gone() => match open.poison_cause().filter(StorageError::is_sync_failure) {
                     Some(cause) => return Err(Error::poisoned(open.number(), &cause)),
-                    None => open = self.store().existing(open.number()).await?,
+                    None => open = self.existing(open.number()).await?,
                 },
                 result => {
-                    self.0.bell.ring();
+                    if result.is_ok() {
+                        open.count(|counters| add(&counters.syncs, 1));
+                        self.note_synced(open.number());
+                    }
+                    self.bell().ring();
                     return result;
                 }
             }
@@ -71,7 +74,13 @@ impl RawOversized {
         let dirty: Vec<_> =
             self.store().table().open().into_iter().filter(|(_, open)| !open.values.is_durable()).collect();
         self.sync_files(&dirty).await?;
-        let syncs = stream::iter(dirty).map(|(_, open)| async move { self.sync_open(open).await });
+        let syncs = stream::iter(dirty).map(|(_, open)| async move {
+            match self.sync_open(open).await {
+                // What is removed meanwhile has nothing that could become durable.
+                Err(Error::Pruned { .. } | Error::SectionOutOfRange { .. }) => Ok(()),
+                synced => synced,
+            }
+        });
         let results: Vec<_> = syncs.buffer_unordered(SYNC_CONCURRENCY).collect().await;
         // Checked last: one that is being opened anew meanwhile is in neither list otherwise.
         self.store().check_recovered()?;
@@ -97,7 +106,7 @@ impl RawOversized {
     }
 
     /// Writes the index of every section for which that is due, and seals sections that newer ones have followed: work that
-    /// is otherwise done by the appends and syncs that come to it.
+    /// is otherwise done by the appends that come to it.
     ///
     /// Cancel safety: safe; what has begun runs to its end with the next change of its section.
     ///
@@ -105,6 +114,7 @@ impl RawOversized {
     /// As [`sync`](Self::sync).
     pub async fn maintain(&self) -> Result<(), Error> {
         self.store().guard(u64::MAX)?;
+        self.take_back_unborn().await;
         for (_, open) in self.store().table().open() {
             if open.is_checkpoint_due() {
                 self.store().enter().await?;
@@ -114,37 +124,8 @@ impl RawOversized {
                 }
             }
         }
-        while let Some(section) = self.next_idle() {
-            if let Some(open) = self.store().table().get(section) {
-                self.store().enter().await?;
-                match open.try_seal().await {
-                    Err(error) if !error.is_gone() => return Err(error),
-                    _ => {}
-                }
-            }
-        }
+        self.seal_all().await?;
+        self.close_unused().await;
         Ok(())
-    }
-
-    /// Seals one section that rests; its failure is its own, and shows at its next use.
-    async fn seal_one(&self) {
-        let Some(section) = self.next_idle() else { return };
-        let Some(open) = self.store().table().get(section) else { return };
-        if self.store().enter().await.is_ok()
-            && let Err(error) = open.try_seal().await
-        {
-            tracing::warn!(section, %error, "a section that rests could not be sealed");
-        }
-    }
-
-    /// A section that rests: durable, and not the newest any more.
-    fn next_idle(&self) -> Option<u64> {
-        let mut idle = self.idle();
-        let table = self.store().table();
-        let rests = |section: &u64| table.get(*section).is_none_or(|open| open.values.is_durable());
-        let at = idle.resting.iter().position(rests)?;
-        let section = idle.resting.swap_remove(at);
-        self.0.resting.store(idle.resting.len(), Ordering::Release);
-        Some(section)
     }
 }

@@ -223,3 +223,47 @@ fn no_room_in_the_middle_of_a_batch() {
         });
     }
 }
+
+/// Every count of the metrics, beside the operations of the disk; and nothing is counted unless it is asked for.
+#[test]
+fn metrics() {
+    sim::run(13, async |sim| {
+        life(&sim, LOSE_ALL, |sim| async move {
+            let silent = open(sim.storage()).await.unwrap();
+            assert_eq!(silent.metrics(), None);
+            silent.close().await.unwrap();
+            let config = Config::new("blocks").page_bytes(64).metrics(true).preallocate_bytes(0);
+            let store: Store = Oversized::open(sim.storage(), config).await.unwrap();
+            // The first sync of a file has its name to see to, too.
+            append(&store, 1, 0).await.unwrap();
+            store.sync(1).await.unwrap();
+            store.append_all(1, (1..4).map(|data| (Located::new(data), vec![0; 10]))).await.unwrap();
+            let before = sim.counts().performed(Operation::Sync);
+            let (one, two) = futures::join!(store.sync(1), store.sync(1));
+            assert!(one.is_ok() && two.is_ok());
+            store.sync(1).await.unwrap();
+            assert_eq!(sim.counts().performed(Operation::Sync) - before, 1);
+            let metrics = store.metrics().unwrap();
+            assert_eq!((metrics.sections, metrics.open_sections), (1, 1));
+            assert_eq!((metrics.appends, metrics.appended_bytes), (4, store.value_bytes(1).await.unwrap()));
+            assert_eq!((metrics.syncs, metrics.value_syncs), (3, 2), "of the two who asked at once one led");
+            assert_eq!((metrics.checkpoints, metrics.seals), (0, 0));
+
+            append(&store, 2, 5).await.unwrap();
+            store.maintain().await.unwrap();
+            let metrics = store.metrics().unwrap();
+            assert_eq!((metrics.checkpoints, metrics.seals, metrics.value_syncs), (1, 1, 3));
+            store.get(1, 0).await.unwrap();
+            let reads = store.metrics().unwrap().cache;
+            // Looked for in memory first, then read.
+            assert_eq!(reads.hits + reads.misses, metrics.cache.hits + metrics.cache.misses + 2);
+            store.rewind_section(1, 2).await.unwrap();
+            assert!(store.prune(2).await.unwrap());
+            assert!(!store.prune(2).await.unwrap());
+            let metrics = store.metrics().unwrap();
+            assert_eq!((metrics.rewinds, metrics.prunes, metrics.sections), (1, 1, 1));
+            assert_eq!((metrics.recovered_sections, metrics.dropped_bytes, metrics.quarantined_bytes), (0, 0, 0));
+        })
+        .await;
+    });
+}

@@ -20,9 +20,9 @@ pub(crate) fn value(data: u64) -> Vec<u8> {
     std::iter::repeat_with(|| rng.u8(..)).take(len).collect()
 }
 
-/// Small pages, and an index after a few records.
+/// Small pages, an index after a few records, and one section open at a time where none is in use.
 pub(crate) fn config() -> Config {
-    Config::new("blocks").page_bytes(64).index_buffer_bytes(100).preallocate_bytes(0)
+    Config::new("blocks").page_bytes(64).index_buffer_bytes(100).preallocate_bytes(0).open_sections(1)
 }
 
 pub(crate) async fn open(storage: Arc<dyn Storage>) -> Result<Store, Error> {

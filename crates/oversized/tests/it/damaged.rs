@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use blob_runtime::Operation;
 use blob_runtime::sim::{self, Sim};
+use futures::TryStreamExt;
 use oversized::{Error, IndexCase, OnDamage};
 
-use crate::common::{Image, LOSE_ALL, all_shown, append, build, life, open, open_with, shown};
+use crate::common::{Image, LOSE_ALL, Store, all_shown, append, build, config, life, open, open_with, shown};
 
 const INDEX: &str = "blocks-index";
 const VALUES: &str = "blocks-values";
@@ -317,4 +319,48 @@ fn wrong_locations() {
         })
         .await;
     });
+}
+
+/// The index of a large section that was closed in order is lost. It is made anew at the first use, and that is told. Until
+/// then, and in a reader, a replay takes the records from the frames in one pass: its reads grow with the section, not with
+/// its square.
+#[test]
+fn a_large_section_whose_index_is_lost() {
+    let reads = |entries: u64, read_only: bool| {
+        sim::run(12, async move |sim| {
+            life(&sim, LOSE_ALL, |sim| async move {
+                let store = open(sim.storage()).await.unwrap();
+                for data in 0..entries {
+                    append(&store, 1, data).await.unwrap();
+                }
+                store.close().await.unwrap();
+            })
+            .await;
+            assert!(sim.disk().remove("blocks-index", &1_u64.to_be_bytes()));
+            life(&sim, LOSE_ALL, |sim| async move {
+                let store = Store::open(sim.storage(), config().read_only(read_only)).await.unwrap();
+                let before = sim.counts().performed(Operation::Read);
+                let shown: Vec<u64> = store.replay(1, 0).map_ok(|entry| entry.record.data).try_collect().await.unwrap();
+                assert_eq!(shown, (0..entries).collect::<Vec<_>>());
+                let reads = sim.counts().performed(Operation::Read) - before;
+                let reports = store.section_reports();
+                assert_eq!(reports.len(), 1, "{reports:?}");
+                assert_eq!((reports[0].section, reports[0].index), (1, IndexCase::Rebuilt));
+                assert_eq!(reports[0].entries, entries);
+                if !read_only {
+                    store.close().await.unwrap();
+                    assert!(sim.disk().visible("blocks-index", &1_u64.to_be_bytes()).unwrap().len() > 4096);
+                    let store = open(sim.storage()).await.unwrap();
+                    assert_eq!(store.get(1, entries - 1).await.unwrap().data, entries - 1);
+                    assert_eq!(store.section_reports(), []);
+                }
+                reads
+            })
+            .await
+        })
+    };
+    for read_only in [true, false] {
+        let (small, large) = (reads(200, read_only), reads(2000, read_only));
+        assert!(large < 40 + 12 * small, "{small} reads, then {large}");
+    }
 }

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use blob_runtime::sim;
+use blob_runtime::Operation;
+use blob_runtime::sim::{self, Fault};
 use blob_runtime::{FileStorage, MemoryStorage, Storage};
 use futures::StreamExt;
 use futures::executor::block_on;
-use oversized::{BufferBudget, Config, Error, Located, Oversized, Record};
+use oversized::{BufferBudget, Config, Error, Located, Oversized, Record, Until};
 
-use crate::common::{LOSE_ALL, Store, all_shown, append, build, config, fill, life, open, shown, value};
+use crate::common::{Image, LOSE_ALL, Store, all_shown, append, build, config, fill, life, open, shown, value};
 
 /// 5,000 sections with 64 files open at most: written, synced together, closed, read again, pruned.
 #[test]
@@ -203,5 +204,134 @@ fn prune_while() {
         assert_eq!(store.sections(), [4, 5]);
         assert_eq!(store.prune_while(|_, _| false).await.unwrap(), 4);
         assert_eq!(store.last(4).await.unwrap().unwrap().data, 42);
+    });
+}
+
+/// A section of each height, and years of them: those that rest do not stay in memory. What is used again is opened again,
+/// goes on where it was, and is followed by a tail as if it had been open all the time.
+#[test]
+fn sections_that_rest_are_closed() {
+    block_on(async {
+        let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+        let few = || Config::new("blocks").open_sections(8);
+        let open = |store: &Store| (0..300).filter(|section| store.try_get(*section, 0).is_some()).count();
+        let store: Store = Oversized::open(Arc::clone(&storage), few()).await.unwrap();
+        append(&store, 0, 0).await.unwrap();
+        let mut tail = store.tail(0, 0, Until::Durable);
+        store.sync(0).await.unwrap();
+        assert_eq!(tail.next().await.unwrap().unwrap().record.data, 0);
+        for section in 1..300 {
+            append(&store, section, section).await.unwrap();
+            store.sync(section).await.unwrap();
+        }
+        assert!(open(&store) <= 20, "{} are open", open(&store));
+        for section in 0..300 {
+            assert_eq!(append(&store, section, 1000 + section).await.unwrap(), 1);
+        }
+        assert_eq!(open(&store), 300, "what is not durable stays");
+        store.sync_all().await.unwrap();
+        store.maintain().await.unwrap();
+        assert!(open(&store) <= 9, "{} are open", open(&store));
+        assert_eq!(tail.next().await.unwrap().unwrap().record.data, 1000);
+        for section in 0..300 {
+            assert_eq!(shown(&store, section).await.unwrap(), [section, 1000 + section]);
+            assert!(open(&store) <= 20, "{} are open", open(&store));
+        }
+        store.rewind(17, 1).await.unwrap();
+        assert_eq!(store.sections(), (0..18).collect::<Vec<_>>());
+        assert_eq!(append(&store, 17, 2000).await.unwrap(), 1);
+        store.sync(17).await.unwrap();
+        assert_eq!(store.verify(..).count().await, 0);
+        store.close().await.unwrap();
+        let store: Store = Oversized::open(storage, few()).await.unwrap();
+        assert!(store.recovery().opening.clean);
+        assert_eq!(shown(&store, 17).await.unwrap(), [17, 2000]);
+    });
+}
+
+/// A store that was closed in order and is only read closes the sections it has read, and stays clean: not a byte changes.
+#[test]
+fn a_reader_of_many_sections_changes_nothing() {
+    sim::run(11, async |sim| {
+        life(&sim, LOSE_ALL, |sim| async move {
+            let store = open(sim.storage()).await.unwrap();
+            for section in 0..50 {
+                append(&store, section, section).await.unwrap();
+            }
+            store.close().await.unwrap();
+        })
+        .await;
+        let before = Image::of(&sim);
+        life(&sim, LOSE_ALL, |sim| async move {
+            let store = open(sim.storage()).await.unwrap();
+            for section in 0..50 {
+                assert_eq!(store.read(section, 0).await.unwrap().1, value(section));
+            }
+            let open = (0..50).filter(|section| store.try_get(*section, 0).is_some()).count();
+            assert!(open <= 3, "{open} are open");
+        })
+        .await;
+        assert_eq!(Image::of(&sim), before);
+    });
+}
+
+/// Thousands of sections with a record or two each: what they hold is given back, also by those that are far too small for
+/// an index, also when it came into memory by reading.
+#[test]
+fn a_budget_for_small_sections() {
+    block_on(async {
+        let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+        let budget = BufferBudget::new(10_000);
+        let config = || Config::new("blocks").buffer_budget(budget.clone()).open_sections(10_000);
+        let store: Store = Oversized::open(Arc::clone(&storage), config()).await.unwrap();
+        for n in 0..3000 {
+            store.append(n, Located::new(n), &value(n)).await.unwrap();
+            if n % 3 == 0 {
+                store.sync(n).await.unwrap();
+            }
+            assert!(budget.used_bytes() <= 10_200, "{} at {n}", budget.used_bytes());
+        }
+        store.close().await.unwrap();
+        let store: Store = Oversized::open(storage, config()).await.unwrap();
+        for n in 0..3000 {
+            assert_eq!(store.read(n, 0).await.unwrap().1, value(n));
+        }
+        let held = budget.used_bytes();
+        assert!(held > 20_000, "{held}: they were read");
+        store.append(5, Located::new(1), &value(1)).await.unwrap();
+        assert!(budget.used_bytes() <= 10_200, "{}", budget.used_bytes());
+        assert_eq!(store.read(2999, 0).await.unwrap().1, value(2999));
+    });
+}
+
+/// Records that came into memory by reading a store that was closed in order are written to make room, by the first append.
+/// The store is marked as in use before that: cut off there, it is not taken for clean.
+#[test]
+fn room_is_made_in_a_store_that_was_clean() {
+    sim::run(14, async |sim| {
+        life(&sim, LOSE_ALL, |sim| async move {
+            let config = || Config::new("blocks").page_bytes(65536).preallocate_bytes(0);
+            let store: Store = Oversized::open(sim.storage(), config()).await.unwrap();
+            fill(&store, 1, 0..300).await;
+            store.close().await.unwrap();
+            let budget = BufferBudget::new(2000);
+            let store: Store = Oversized::open(sim.storage(), config().buffer_budget(budget)).await.unwrap();
+            assert_eq!(store.get(1, 7).await.unwrap().data, 7);
+            sim.faults().inject(Fault::hang(Operation::Write).partition("blocks-index"));
+            let first = sim.spawn({
+                let store = store.clone();
+                async move { append(&store, 2, 1).await }
+            });
+            for _ in 0..3000 {
+                sim.yield_now().await;
+            }
+            assert!(!first.is_finished(), "the index is being written");
+            let reader: Store = Oversized::open(sim.storage(), config().read_only(true)).await.unwrap();
+            assert!(!reader.recovery().opening.clean);
+            sim.faults().release();
+            first.await.unwrap().unwrap();
+            store.close().await.unwrap();
+        })
+        .await;
     });
 }

@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod beside;
 mod commit;
 mod common;
 mod damaged;

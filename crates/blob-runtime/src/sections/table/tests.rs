@@ -53,3 +53,18 @@ fn a_section_that_exists_is_never_new() {
         assert_eq!(table.sections(), [7]);
     }
 }
+
+/// Followers ask for the next section: at the ends of chunks, in gaps, below the first, behind the last, in no table at all.
+#[test]
+fn the_next_section() {
+    let table = Table::<u32>::new();
+    assert_eq!(table.next_after(0), None);
+    let sections: Vec<u64> = (1..=400).map(|n| n * 10).chain([u64::MAX]).collect();
+    table.know(&sections);
+    for section in [0, 9].into_iter().chain((1..=400).flat_map(|n| [n * 10 - 1, n * 10, n * 10 + 1])) {
+        let next = sections.iter().copied().find(|other| *other > section);
+        assert_eq!(table.next_after(section), next, "behind {section}");
+    }
+    assert_eq!(table.next_after(u64::MAX - 1), Some(u64::MAX));
+    assert_eq!(table.next_after(u64::MAX), None);
+}
