@@ -29,7 +29,7 @@ use crate::flush::Last;
 use crate::geometry::Geometry;
 use crate::page::{self, Mark};
 use crate::physical::{CHUNK_BYTES, physical_pages, read_pages};
-use crate::seal::{is_said_twice, say_twice};
+use crate::seal::{is_said_twice, say_twice, says_more};
 use crate::shorten::{ENDS_EARLY, damaged, drop_tail, prove, read_page, shorten};
 
 #[cfg(test)]
@@ -122,6 +122,8 @@ pub struct Survey {
     pub(crate) last: Last,
     /// Both slots of the last page say where it ends.
     said_twice: bool,
+    /// The slot of the last page that does not count says more.
+    says_more: bool,
 }
 
 impl Survey {
@@ -140,7 +142,7 @@ impl Survey {
         let mut walk = Walk::new(last_valid.map(|(number, mark)| (number, u64::from(mark.slot.floor))));
         let floor = walk.page;
         let mut last = Last::default();
-        let mut said_twice = true;
+        let (mut said_twice, mut more) = (true, false);
         let end = last_valid.map_or(0, |(number, _)| number + 1);
         let mut chunks = Chunks { blob: &blob, geometry, next: floor, end };
         while let (None, Some((first, chunk))) = (walk.ended, chunks.next().await?) {
@@ -152,6 +154,9 @@ impl Survey {
                     (mark, _) => mark.is_some(),
                 };
                 said_twice = is_said_twice(geometry, binding, number, bytes);
+                if counts {
+                    more = says_more(geometry, binding, number, bytes);
+                }
                 walk.see(match mark.filter(|_| counts) {
                     None => Fact::Invalid,
                     Some(mark) if mark.len() == geometry.data_bytes() => Fact::Full,
@@ -166,7 +171,7 @@ impl Survey {
             }
         }
         let ended = walk.ended.unwrap_or(Ended::Whole);
-        Ok(Self { geometry, binding, len: walk.len(geometry), floor, ended, last, said_twice, blob })
+        Ok(Self { geometry, binding, len: walk.len(geometry), floor, ended, last, said_twice, says_more: more, blob })
     }
 
     /// Length of the stream in bytes.
@@ -294,7 +299,8 @@ impl Survey {
     pub async fn carry_out(mut self, keep: u64) -> Result<Self, Error> {
         let keep = keep.min(self.len);
         self.rewrite(keep).await?;
-        if keep < self.len {
+        let is_cut = keep < self.len;
+        if is_cut {
             let same_page = self.geometry.full_pages(keep) == self.geometry.full_pages(self.len);
             let known = same_page.then(|| std::mem::take(&mut self.last));
             self.last = shorten(&self.blob, self.geometry, self.binding, keep, known).await?;
@@ -306,6 +312,10 @@ impl Survey {
                 self.last = last;
             }
             drop_tail(&self.blob, self.geometry.blob_len(keep)).await?;
+        }
+        // A cut that a crash has cut short is ended in the other slot too; one that was made here has done so.
+        if std::mem::take(&mut self.says_more) && !is_cut {
+            say_twice(&self.blob, self.geometry, self.binding, keep).await?;
         }
         self.floor = self.geometry.full_pages(self.len);
         self.ended = Ended::Whole;

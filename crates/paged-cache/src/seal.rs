@@ -30,6 +30,15 @@ pub(crate) fn is_said_twice(geometry: Geometry, binding: Binding, number: u64, p
     }
 }
 
+/// Whether the slot of a page that does not count says more than the one that does: what a cut that was cut short leaves.
+/// Torn or rotten, the one that counts would leave the stream longer than it was shown.
+pub(crate) fn says_more(geometry: Geometry, binding: Binding, number: u64, page: &[u8]) -> bool {
+    match page::marks(geometry, binding, number, page) {
+        (Some(mark), Some(other)) => other.len() > mark.len(),
+        _ => false,
+    }
+}
+
 /// Writes the other slot of the last page of a stream of `len` bytes, all durable; durably. Nothing when it says the same
 /// already, when there is no page, and when the page does not end where the stream does: that is damage, not made good.
 pub(crate) async fn say_twice(

@@ -6,7 +6,8 @@
 //!     in one slot, then in the other    sync     by whichever of its slots it survives
 //!  2. zeros over the pages that go      sync     a block that comes back holds no page that could verify (I4)
 //!  3. the blob is truncated             sync
-//!  4. the last page's slot is shortened sync     beside the durable one, so a torn write leaves the old length
+//!  4. the last page's slot is shortened sync     beside the durable one, so a torn write leaves the old length;
+//!     then the other one as well        sync     so that nothing is left that says the old length
 //! ```
 //!
 //! After a crash between any two, and with any part of a step, what verifies is the stream up to somewhere from the new
@@ -61,7 +62,12 @@ pub(crate) async fn shorten(
     let mark = Mark::next(binding, place.page, [data], place.page, last.mark.as_ref());
     let shorter = Last { data: data.to_vec(), mark: Some(mark) };
     write_slots(blob, geometry, place.page, &shorter, last.mark.as_ref()).await?;
-    Ok(shorter)
+    // The slot beside it still says the old length, and the bytes are there: it must not be the one that is left when a later
+    // cut of this page is torn, or when the new slot rots.
+    let again = Mark::next(binding, place.page, [data], place.page, Some(&mark));
+    let twice = Last { data: shorter.data, mark: Some(again) };
+    write_slots(blob, geometry, place.page, &twice, Some(&mark)).await?;
+    Ok(twice)
 }
 
 /// Sees to it that the last page of a stream of `len` durable bytes proves the first `floor` pages, as far as they come

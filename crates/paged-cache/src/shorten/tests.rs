@@ -98,3 +98,51 @@ fn a_page_whose_missing_bytes_are_zeros_counts() {
         });
     }
 }
+
+/// What is left of a stream of one page when one of its slots is gone, torn by the zeros of a later cut, or rotten.
+async fn without_a_slot(blob: &Arc<dyn Blob>) -> Vec<u64> {
+    let page = blob.read_at(0, PAGE_BYTES).await.unwrap();
+    let mut lengths = Vec::new();
+    for slot in [DATA_BYTES, DATA_BYTES + SLOT_BYTES] {
+        let mut torn = page.to_vec();
+        torn[slot..slot + SLOT_BYTES].fill(0);
+        blob.write_at(0, vec![torn.into()]).await.unwrap();
+        lengths.push(Survey::new(Arc::clone(blob), None).await.unwrap().len());
+    }
+    blob.write_at(0, vec![page]).await.unwrap();
+    lengths
+}
+
+/// A stream is cut inside of a page, and then a later cut of that page is torn: the slot that counted is gone, and the one
+/// beside it said the old length, whose bytes were all there. A life of the simulated disk found it: 4 bytes came back of
+/// which 3 had been cut off, durably.
+#[test]
+fn whichever_slot_survives_says_no_more_than_what_is_kept() {
+    for keep in 1..DATA_BYTES {
+        block_on(async {
+            let paged = filled().await;
+            paged.cut(keep as u64).await.unwrap();
+            assert_eq!(without_a_slot(paged.blob()).await, [keep as u64; 2], "cut to {keep}");
+        });
+    }
+}
+
+/// The same cut, ended by a crash between its two slots: the recovery that shows the new length ends it.
+#[test]
+fn a_recovery_ends_a_cut_that_was_cut_short_between_its_slots() {
+    for keep in 1..DATA_BYTES {
+        block_on(async {
+            let paged = filled().await;
+            paged.cut(DATA_BYTES as u64).await.unwrap();
+            let (blob, geometry, binding) = (Arc::clone(paged.blob()), paged.geometry(), paged.binding());
+            let full = read_page(&blob, geometry, binding, 0).await.unwrap();
+            let mark = Mark::next(binding, 0, [&full.data[..keep]], 0, full.mark.as_ref());
+            let shorter = Last { data: full.data[..keep].to_vec(), mark: Some(mark) };
+            write_slots(&blob, geometry, 0, &shorter, full.mark.as_ref()).await.unwrap();
+            let found = Survey::new(Arc::clone(&blob), None).await.unwrap();
+            assert_eq!(found.len(), keep as u64);
+            found.carry_out(u64::MAX).await.unwrap();
+            assert_eq!(without_a_slot(&blob).await, [keep as u64; 2], "cut to {keep}");
+        });
+    }
+}
