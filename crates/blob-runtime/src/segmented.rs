@@ -390,7 +390,10 @@ impl<D: Driver> Segmented<D> {
     /// [`Fault`]; what the driver answers, damage as its [`Damage`].
     pub async fn section(&self, section: u64) -> Result<Option<Arc<D::Section>>, D::Error> {
         self.guard(section)?;
-        self.core().section(section, false).await
+        if let Some(open) = self.table().get(section) {
+            return Ok(Some(open));
+        }
+        self.beside_change(self.core().section(section, false)).await
     }
 
     /// A section that exists.
@@ -415,7 +418,7 @@ impl<D: Driver> Segmented<D> {
         loop {
             self.enter().await?;
             self.guard(section)?;
-            let open = self.core().section(section, true).await?;
+            let open = self.beside_change(self.core().section(section, true)).await?;
             // A change that began while the section was being made may have removed it.
             if self.core().ready.load(Ordering::Acquire) {
                 return open.ok_or_else(|| Fault::SectionOutOfRange { section }.into());

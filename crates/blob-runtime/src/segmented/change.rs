@@ -1,10 +1,13 @@
 //! Changes of structure: prune, rewind, remove, reopen. Each is a job that lives in the store.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
-use futures::FutureExt;
+use futures::future::{Either, select};
+use futures::{FutureExt, poll};
 
 use super::{Core, Driver, Fault, Job, Segmented};
 use crate::manifest::{Intent, Target};
@@ -185,6 +188,26 @@ impl<D: Driver> Segmented<D> {
             }
         })
         .await
+    }
+
+    /// Runs `work`, which waits in line for a section, and with it the change that is under way: that may be ahead in the
+    /// line, and whoever began it may be gone. One that begins later is behind.
+    pub(super) async fn beside_change<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            if let Poll::Ready(output) = poll!(work.as_mut()) {
+                return output;
+            }
+            let job = lock(&self.0.job).clone();
+            match job {
+                None => return work.await,
+                Some(job) => match select(work.as_mut(), job).await {
+                    Either::Left((output, _)) => return output,
+                    // How it ended is told by the state.
+                    Either::Right(_) => {}
+                },
+            }
+        }
     }
 
     /// Runs `work` as the only change of structure; it lives in the store until its end.

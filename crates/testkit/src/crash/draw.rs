@@ -102,6 +102,7 @@ impl Draw {
             budget: (rng.u8(0..8) == 0).then(|| rng.usize(1..2000)),
             concurrency: rng.usize(1..4),
             compress: self.compress && rng.bool(),
+            open_sections: if rng.bool() { rng.usize(0..3) } else { 1024 },
             abandon: (rng.u8(0..12) == 0).then(|| rng.u32(0..60)),
         }
     }

@@ -167,6 +167,7 @@ impl Machine {
             .checkpoint_bytes(settings.checkpoint)
             .preallocate_bytes(settings.preallocate)
             .recovery_concurrency(settings.concurrency)
+            .open_sections(settings.open_sections)
             .ordered(self.ordered);
         let config = match settings.budget {
             Some(bytes) => config.buffer_budget(BufferBudget::new(bytes)),

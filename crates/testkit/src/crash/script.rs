@@ -62,6 +62,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// Whether values are compressed.
     pub compress: bool,
+    /// See [`oversized::Config::open_sections`].
+    pub open_sections: usize,
     /// The first try to open is dropped after so many polls.
     pub abandon: Option<u32>,
 }
@@ -79,6 +81,7 @@ impl Settings {
         budget: None,
         concurrency: 2,
         compress: false,
+        open_sections: 1024,
         abandon: None,
     };
 }

@@ -59,6 +59,28 @@ fn a_change_is_dropped_after_every_number_of_polls() {
     }
 }
 
+/// A rewind opens a section that is not open, and is dropped while it does. Whoever reads that section is behind it in the
+/// line, and need not wait for the next change to get it out of the way: there may be none.
+#[test]
+fn a_section_is_read_behind_a_rewind_that_was_dropped_while_it_opened_it() {
+    for polls in 0..40 {
+        sim::run(polls, async |sim| {
+            filled(&sim).await.close().await.unwrap();
+            let store = open(&sim).await.0;
+            let mut dropped = Box::pin(store.rewind(2, 1, false));
+            for _ in 0..polls {
+                if futures::poll!(&mut dropped).is_ready() {
+                    break;
+                }
+                sim.yield_now().await;
+            }
+            drop(dropped);
+            let read = store.existing(2).await.unwrap().items().await.unwrap();
+            assert_eq!(read[0], 20, "{polls} polls");
+        });
+    }
+}
+
 /// One of several handles closes the store, while a change is under way that nobody waits for any more: the change ends,
 /// everything is sealed, every handle answers `Closed`, and the store can be opened again although they live on.
 #[test]

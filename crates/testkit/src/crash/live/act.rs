@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use bytes::BytesMut;
 use futures::FutureExt;
-use futures::future::{BoxFuture, join_all, poll_fn};
+use futures::future::{BoxFuture, Either, join_all, poll_fn, select};
 use oversized::{Error, Location, RawOversized};
 
 use super::{Busy, Machine, Step, Stop};
@@ -252,15 +252,23 @@ impl Machine {
         let waited = match futures::poll!(&mut wait) {
             Poll::Ready(waited) => waited,
             Poll::Pending => {
-                if let Err(error) = store.sync(section).await {
-                    drop(wait);
+                // Both are polled: the section may be in the middle of being opened by the first.
+                let (synced, waited) = match select(wait, store.sync(section).boxed()).await {
+                    Either::Left((waited, sync)) => (sync.await, Ok(waited)),
+                    Either::Right((synced, wait)) => (synced, Err(wait)),
+                };
+                if let Err(error) = synced {
+                    drop(waited);
                     self.note_poison(&error);
                     return self.explain(&error, busy.is_alone(), "a sync");
                 }
-                // Beside a change it may have to wait for another sync.
-                match busy.is_alone() {
-                    true => wait.await,
-                    false => return self.check(),
+                match waited {
+                    Ok(waited) => waited,
+                    // Beside a change it may have to wait for another sync.
+                    Err(wait) => match busy.is_alone() {
+                        true => wait.await,
+                        false => return self.check(),
+                    },
                 }
             }
         };
