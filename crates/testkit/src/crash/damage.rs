@@ -3,17 +3,19 @@
 //! | what was done to it | what must hold |
 //! |---|---|
 //! | anything | no panic, an end, and no value that is not the append's (P3, P8); a reader reads |
-//! | nothing that carries a right checksum | `Refuse`: told, and no byte changed, or everything acknowledged is there; of an unclean store, or what is missing is reported (P4) |
+//! | nothing that carries a right checksum | `Refuse`: told, and no byte changed, or everything acknowledged is there; of a store that was not closed all that is proven by what is left, and what is missing is reported (P4) |
 //! | the same | `Truncate`: of each section a prefix; whatever is missing is reported (P4) |
 //!
 //! What is changed may carry a right checksum: then it is what some program might have written, and only P8 is promised.
 
 mod edit;
+mod proof;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use blob_runtime::sections::section_name;
 use blob_runtime::sim::{self, Crash, Cut, Sim};
 use fastrand::Rng;
 use futures::{StreamExt, TryStreamExt};
@@ -29,6 +31,7 @@ use super::world::Shown;
 
 pub use edit::Edit;
 use edit::{Files, files};
+use proof::Proof;
 
 /// How a damaged store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +85,7 @@ async fn conduct(sim: &Sim, oracle: &Arc<Mutex<Oracle>>, made: &Mutex<Vec<Edit>>
         return;
     }
     let way = [Way::Refuse, Way::Truncate, Way::ReadOnly][rng.usize(0..3)];
-    let case = Case { machine: machine(), way, closed, model, edits, after };
+    let case = Case { machine: machine(), way, closed, model, edits, before, after };
     sim.life(case.look()).await;
 }
 
@@ -103,6 +106,7 @@ struct Case {
     closed: bool,
     model: Shown,
     edits: Vec<Edit>,
+    before: Files,
     after: Files,
 }
 
@@ -160,8 +164,8 @@ impl Case {
     /// Every entry is right, or told to be wrong; none is missing without a word.
     async fn read(&self, store: &RawOversized) {
         let forged = self.edits.iter().any(Edit::is_forged);
-        // What cannot be known: that a file was there; that zeros, or nothing, at the end of an unclean store were more.
-        let blind = self.edits.iter().any(|edit| edit.is_blind(self.closed)) || forged;
+        // What cannot be known: that a file was there.
+        let blind = self.edits.iter().any(Edit::is_blind) || forged;
         let mut lens = BTreeMap::new();
         for section in store.sections() {
             match store.len(section).await {
@@ -191,13 +195,34 @@ impl Case {
             let told = reports.iter().any(|report| report.section == *section);
             match self.way {
                 Way::Truncate if told => {}
-                // The seal may be what was hit, with what lies before it: then the end is unproven, and it is told.
-                Way::Refuse if told && !self.closed => {}
+                // As a torn tail, which may be reported, or be zeros that say nothing.
+                Way::Refuse | Way::Truncate
+                    if self.is_unproven(*section, len) && (told || self.may_be_zeros(*section)) => {}
                 // A reader tells at the entry.
                 Way::ReadOnly => {}
                 _ => self.broken(Promise::P4, format!("section {section} has {len} of {} entries", ids.len())),
             }
         }
+    }
+
+    /// Whether nothing that is left proves the entry at `position`, and so those behind it: no frame that knew it to be
+    /// durable, and no close in order.
+    fn is_unproven(&self, section: u64, position: u64) -> bool {
+        let values = |files: &'_ Files| {
+            let own = |(partition, name, _): &(String, Vec<u8>, u32)| {
+                partition == "blocks-values" && name[..] == section_name(section)[..]
+            };
+            files.iter().find(|(key, _)| own(key)).map(|(_, bytes)| bytes.clone()).unwrap_or_default()
+        };
+        let (before, after) = (values(&self.before), values(&self.after));
+        let proof = Proof::new(&before, &after);
+        !self.closed && proof.begin(position).is_none_or(|begin| proof.floor() <= begin)
+    }
+
+    /// Whether the values of a section were made to end like a write that was cut off.
+    fn may_be_zeros(&self, section: u64) -> bool {
+        let of = |edit: &&Edit| edit.file.0 == "blocks-values" && edit.file.1[..] == section_name(section)[..];
+        self.edits.iter().filter(of).any(Edit::is_like_a_torn_write)
     }
 
     fn judge(&self, section: u64, position: u64, record: &[u8], value: &[u8]) {
