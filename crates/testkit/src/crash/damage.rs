@@ -41,6 +41,17 @@ enum Way {
     ReadOnly,
 }
 
+/// How a store was left before it was damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// In order.
+    Closed,
+    /// Its process was killed, and the next one has recovered and sealed it, and was killed too.
+    Recovered,
+    /// Behind the sync: its last frames are proven by nothing.
+    AsItIs,
+}
+
 /// Runs one seed of the damage tier. Answers also what was done to the files.
 pub fn damage(seed: u64) -> (Outcome, Vec<Edit>) {
     let oracle = Arc::new(Mutex::new(Oracle::new(false, false)));
@@ -63,20 +74,19 @@ async fn conduct(sim: &Sim, oracle: &Arc<Mutex<Oracle>>, made: &Mutex<Vec<Edit>>
     let Some(mut life) = (!script.lives.is_empty()).then(|| script.lives.remove(0)) else { return };
     life.ops.truncate(12);
     let machine = || Machine::new(sim.clone(), Arc::clone(oracle), script.record_bytes, false, false);
-    let closed = rng.bool();
+    let left = [Left::Closed, Left::Recovered, Left::AsItIs][rng.usize(0..3)];
     life.ops.push(Op::SyncAll);
-    if closed {
+    if left == Left::Closed {
         life.ops.push(Op::Reopen { close: true, settings: life.settings });
         life.ops.push(Op::Reopen { close: true, settings: life.settings });
     }
     sim.life(Live::run(machine(), life.settings, life.ops, false)).await;
-    // Recovered and sealed, when it was not closed.
-    if !closed {
+    if left == Left::Recovered {
         sim.crash(Crash::Kill);
         sim.life(Live::run(machine(), Settings::PLAIN, Vec::new(), false)).await;
     }
     sim.crash(Crash::Power(Cut::KeepAll));
-    let Some(model) = settled(oracle) else { return };
+    let Some((model, synced)) = settled(oracle, left) else { return };
     let before = files(sim);
     let edits = edit::draw(&mut rng, &before, sim);
     made.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&edits);
@@ -85,26 +95,33 @@ async fn conduct(sim: &Sim, oracle: &Arc<Mutex<Oracle>>, made: &Mutex<Vec<Edit>>
         return;
     }
     let way = [Way::Refuse, Way::Truncate, Way::ReadOnly][rng.usize(0..3)];
-    let case = Case { machine: machine(), way, closed, model, edits, before, after };
+    let case = Case { machine: machine(), way, left, model, synced, edits, before, after };
     sim.life(case.look()).await;
 }
 
-/// What the store held, when the oracle is sure.
-fn settled(oracle: &Mutex<Oracle>) -> Option<Shown> {
+/// What the store held, when the oracle is sure; and of each section how many entries must be there. A sync that has failed
+/// has left some that need not.
+fn settled(oracle: &Mutex<Oracle>, left: Left) -> Option<(Shown, BTreeMap<u64, u64>)> {
     let oracle = oracle.lock().unwrap_or_else(PoisonError::into_inner);
     let [world] = oracle.worlds() else { return None };
     if oracle.violation().is_some() {
         return None;
     }
     let ids = |section: &super::Section| section.entries.iter().map(|entry| entry.id).collect();
-    Some(world.sections.iter().map(|(number, section)| (*number, ids(section))).collect())
+    let due = |section: &super::Section| match left {
+        Left::AsItIs => section.synced as u64,
+        Left::Closed | Left::Recovered => section.entries.len() as u64,
+    };
+    let model = world.sections.iter().map(|(number, section)| (*number, ids(section))).collect();
+    Some((model, world.sections.iter().map(|(number, section)| (*number, due(section))).collect()))
 }
 
 struct Case {
     machine: Machine,
     way: Way,
-    closed: bool,
+    left: Left,
     model: Shown,
+    synced: BTreeMap<u64, u64>,
     edits: Vec<Edit>,
     before: Files,
     after: Files,
@@ -157,8 +174,8 @@ impl Case {
     }
 
     fn broken(&self, promise: Promise, what: String) {
-        let (way, closed, edits) = (self.way, self.closed, &self.edits);
-        self.machine.broken(promise, format!("{what}; {way:?}, closed {closed}, {edits:?}"));
+        let (way, left, edits) = (self.way, self.left, &self.edits);
+        self.machine.broken(promise, format!("{what}; {way:?}, {left:?}, {edits:?}"));
     }
 
     /// Every entry is right, or told to be wrong; none is missing without a word.
@@ -187,9 +204,9 @@ impl Case {
             let _: Result<Vec<_>, _> = store.replay_values(section, 0).try_collect().await;
         }
         let reports = store.section_reports();
-        for (section, ids) in self.model.iter().filter(|(_, ids)| !ids.is_empty()) {
+        for (section, due) in &self.synced {
             let len = lens.get(section).copied().unwrap_or(0);
-            if len >= ids.len() as u64 || blind {
+            if len >= *due || blind {
                 continue;
             }
             let told = reports.iter().any(|report| report.section == *section);
@@ -200,7 +217,7 @@ impl Case {
                     if self.is_unproven(*section, len) && (told || self.may_be_zeros(*section)) => {}
                 // A reader tells at the entry.
                 Way::ReadOnly => {}
-                _ => self.broken(Promise::P4, format!("section {section} has {len} of {} entries", ids.len())),
+                _ => self.broken(Promise::P4, format!("section {section} has {len} of {due} entries")),
             }
         }
     }
@@ -216,7 +233,7 @@ impl Case {
         };
         let (before, after) = (values(&self.before), values(&self.after));
         let proof = Proof::new(&before, &after);
-        !self.closed && proof.begin(position).is_none_or(|begin| proof.floor() <= begin)
+        self.left != Left::Closed && proof.begin(position).is_none_or(|begin| proof.floor() <= begin)
     }
 
     /// Whether the values of a section were made to end like a write that was cut off.
