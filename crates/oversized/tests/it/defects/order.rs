@@ -187,7 +187,8 @@ fn an_index_that_cannot_be_cut_does_not_stay() {
 }
 
 /// An append gets in before the seal of a section at rest, while the zeros written ahead are cut off. A seal behind it would
-/// go to the disk with it; of the two the power cut may leave the seal alone, which says that what is gone was durable: it was believed.
+/// go to the disk with it; of the two the power cut may leave the seal alone. It says that what is gone was durable, and is
+/// believed.
 #[test]
 fn a_seal_beside_an_append_and_a_power_cut() {
     for step in 1.. {

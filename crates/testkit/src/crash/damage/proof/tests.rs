@@ -12,8 +12,8 @@ fn the_last_whole_header_proves() {
     let mut begins = Vec::new();
     let binding = header.binding(b"name");
     for position in 0..3_u64 {
+        begins.push(file.len() - HEADER_BYTES);
         let offset = (file.len() - HEADER_BYTES) as u64;
-        begins.push(offset as usize);
         let header = FrameHeader {
             tag_bytes: 4,
             stored_bytes: 7,
@@ -25,11 +25,11 @@ fn the_last_whole_header_proves() {
         file.extend(header.encode_head(Place { binding, offset }, b"tags"));
         file.extend([1; 7]);
     }
+    begins.push(file.len() - HEADER_BYTES);
     let end = (file.len() - HEADER_BYTES) as u64;
-    begins.push(end as usize);
     file.extend(FrameHeader::seal(end, 3).encode_head(Place { binding, offset: end }, &[]));
     let proof = Proof::new(&file, &file);
-    assert_eq!((proof.floor(), proof.begin(2), proof.begin(3)), (end as usize, Some(begins[2]), None));
+    assert_eq!((proof.floor(), proof.begin(2), proof.begin(3)), (begins[3], Some(begins[2]), None));
     for byte in HEADER_BYTES..file.len() {
         let mut damaged = file.clone();
         damaged[byte] ^= 1;
