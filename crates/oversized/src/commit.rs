@@ -169,13 +169,18 @@ impl Section {
         self.settle_checkpoint().await;
         let result = async {
             self.check()?;
-            if let Some(pages) = self.index.pages().filter(|pages| pages.len() > items) {
-                let bytes = items.saturating_mul(self.index.record_bytes() as u64);
-                match pages.paged().cut(bytes).await.map_err(|error| Error::of_pages(self.number(), error)) {
-                    // Its pages cannot be written: without an index nothing is lost (I2).
-                    Err(error) if error.is_transient() => self.drop_index(&pages).await?,
-                    cut => cut?,
+            match self.index.pages() {
+                Some(pages) if pages.len() > items => {
+                    let bytes = items.saturating_mul(self.index.record_bytes() as u64);
+                    match pages.paged().cut(bytes).await.map_err(|error| Error::of_pages(self.number(), error)) {
+                        // Its pages cannot be written: without an index nothing is lost (I2).
+                        Err(error) if error.is_transient() => self.drop_index(&pages).await?,
+                        cut => cut?,
+                    }
                 }
+                Some(_) => {}
+                // One that was found and is not used goes: nobody would cut it, and after a close it would count (I3).
+                None => self.shared.remove_indexes(&[self.number()]).await?,
             }
             self.values.cut_held(to).await.map_err(|error| self.of_values(error))?;
             self.index.cut(items);

@@ -5,4 +5,5 @@ mod found;
 mod lost;
 mod media;
 mod misc;
+mod order;
 mod protocol;

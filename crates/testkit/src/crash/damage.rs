@@ -3,17 +3,19 @@
 //! | what was done to it | what must hold |
 //! |---|---|
 //! | anything | no panic, an end, and no value that is not the append's (P3, P8); a reader reads |
-//! | nothing that carries a right checksum | `Refuse`: told, and no byte changed, or everything acknowledged is there; of an unclean store, or what is missing is reported (P4) |
+//! | nothing that carries a right checksum | `Refuse`: told, and no byte changed, or everything acknowledged is there; of a store that was not closed all that is proven by what is left, and what is missing is reported (P4) |
 //! | the same | `Truncate`: of each section a prefix; whatever is missing is reported (P4) |
 //!
 //! What is changed may carry a right checksum: then it is what some program might have written, and only P8 is promised.
 
 mod edit;
+mod proof;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use blob_runtime::sections::section_name;
 use blob_runtime::sim::{self, Crash, Cut, Sim};
 use fastrand::Rng;
 use futures::{StreamExt, TryStreamExt};
@@ -29,6 +31,7 @@ use super::world::Shown;
 
 pub use edit::Edit;
 use edit::{Files, files};
+use proof::Proof;
 
 /// How a damaged store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,17 @@ enum Way {
     Refuse,
     Truncate,
     ReadOnly,
+}
+
+/// How a store was left before it was damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// In order.
+    Closed,
+    /// Its process was killed, and the next one has recovered and sealed it, and was killed too.
+    Recovered,
+    /// Behind the sync: its last frames are proven by nothing.
+    AsItIs,
 }
 
 /// Runs one seed of the damage tier. Answers also what was done to the files.
@@ -60,20 +74,19 @@ async fn conduct(sim: &Sim, oracle: &Arc<Mutex<Oracle>>, made: &Mutex<Vec<Edit>>
     let Some(mut life) = (!script.lives.is_empty()).then(|| script.lives.remove(0)) else { return };
     life.ops.truncate(12);
     let machine = || Machine::new(sim.clone(), Arc::clone(oracle), script.record_bytes, false, false);
-    let closed = rng.bool();
+    let left = [Left::Closed, Left::Recovered, Left::AsItIs][rng.usize(0..3)];
     life.ops.push(Op::SyncAll);
-    if closed {
+    if left == Left::Closed {
         life.ops.push(Op::Reopen { close: true, settings: life.settings });
         life.ops.push(Op::Reopen { close: true, settings: life.settings });
     }
     sim.life(Live::run(machine(), life.settings, life.ops, false)).await;
-    // Recovered and sealed, when it was not closed.
-    if !closed {
+    if left == Left::Recovered {
         sim.crash(Crash::Kill);
         sim.life(Live::run(machine(), Settings::PLAIN, Vec::new(), false)).await;
     }
     sim.crash(Crash::Power(Cut::KeepAll));
-    let Some(model) = settled(oracle) else { return };
+    let Some((model, synced)) = settled(oracle, left) else { return };
     let before = files(sim);
     let edits = edit::draw(&mut rng, &before, sim);
     made.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&edits);
@@ -82,27 +95,35 @@ async fn conduct(sim: &Sim, oracle: &Arc<Mutex<Oracle>>, made: &Mutex<Vec<Edit>>
         return;
     }
     let way = [Way::Refuse, Way::Truncate, Way::ReadOnly][rng.usize(0..3)];
-    let case = Case { machine: machine(), way, closed, model, edits, after };
+    let case = Case { machine: machine(), way, left, model, synced, edits, before, after };
     sim.life(case.look()).await;
 }
 
-/// What the store held, when the oracle is sure.
-fn settled(oracle: &Mutex<Oracle>) -> Option<Shown> {
+/// What the store held, when the oracle is sure; and of each section how many entries must be there. A sync that has failed
+/// has left some that need not.
+fn settled(oracle: &Mutex<Oracle>, left: Left) -> Option<(Shown, BTreeMap<u64, u64>)> {
     let oracle = oracle.lock().unwrap_or_else(PoisonError::into_inner);
     let [world] = oracle.worlds() else { return None };
     if oracle.violation().is_some() {
         return None;
     }
     let ids = |section: &super::Section| section.entries.iter().map(|entry| entry.id).collect();
-    Some(world.sections.iter().map(|(number, section)| (*number, ids(section))).collect())
+    let due = |section: &super::Section| match left {
+        Left::AsItIs => section.synced as u64,
+        Left::Closed | Left::Recovered => section.entries.len() as u64,
+    };
+    let model = world.sections.iter().map(|(number, section)| (*number, ids(section))).collect();
+    Some((model, world.sections.iter().map(|(number, section)| (*number, due(section))).collect()))
 }
 
 struct Case {
     machine: Machine,
     way: Way,
-    closed: bool,
+    left: Left,
     model: Shown,
+    synced: BTreeMap<u64, u64>,
     edits: Vec<Edit>,
+    before: Files,
     after: Files,
 }
 
@@ -153,15 +174,15 @@ impl Case {
     }
 
     fn broken(&self, promise: Promise, what: String) {
-        let (way, closed, edits) = (self.way, self.closed, &self.edits);
-        self.machine.broken(promise, format!("{what}; {way:?}, closed {closed}, {edits:?}"));
+        let (way, left, edits) = (self.way, self.left, &self.edits);
+        self.machine.broken(promise, format!("{what}; {way:?}, {left:?}, {edits:?}"));
     }
 
     /// Every entry is right, or told to be wrong; none is missing without a word.
     async fn read(&self, store: &RawOversized) {
         let forged = self.edits.iter().any(Edit::is_forged);
-        // What cannot be known: that a file was there; that zeros, or nothing, at the end of an unclean store were more.
-        let blind = self.edits.iter().any(|edit| edit.is_blind(self.closed)) || forged;
+        // What cannot be known: that a file was there.
+        let blind = self.edits.iter().any(Edit::is_blind) || forged;
         let mut lens = BTreeMap::new();
         for section in store.sections() {
             match store.len(section).await {
@@ -183,21 +204,42 @@ impl Case {
             let _: Result<Vec<_>, _> = store.replay_values(section, 0).try_collect().await;
         }
         let reports = store.section_reports();
-        for (section, ids) in self.model.iter().filter(|(_, ids)| !ids.is_empty()) {
+        for (section, due) in &self.synced {
             let len = lens.get(section).copied().unwrap_or(0);
-            if len >= ids.len() as u64 || blind {
+            if len >= *due || blind {
                 continue;
             }
             let told = reports.iter().any(|report| report.section == *section);
             match self.way {
                 Way::Truncate if told => {}
-                // The seal may be what was hit, with what lies before it: then the end is unproven, and it is told.
-                Way::Refuse if told && !self.closed => {}
+                // As a torn tail, which may be reported, or be zeros that say nothing.
+                Way::Refuse | Way::Truncate
+                    if self.is_unproven(*section, len) && (told || self.may_be_zeros(*section)) => {}
                 // A reader tells at the entry.
                 Way::ReadOnly => {}
-                _ => self.broken(Promise::P4, format!("section {section} has {len} of {} entries", ids.len())),
+                _ => self.broken(Promise::P4, format!("section {section} has {len} of {due} entries")),
             }
         }
+    }
+
+    /// Whether nothing that is left proves the entry at `position`, and so those behind it: no frame that knew it to be
+    /// durable, and no close in order.
+    fn is_unproven(&self, section: u64, position: u64) -> bool {
+        let values = |files: &'_ Files| {
+            let own = |(partition, name, _): &(String, Vec<u8>, u32)| {
+                partition == "blocks-values" && name[..] == section_name(section)[..]
+            };
+            files.iter().find(|(key, _)| own(key)).map(|(_, bytes)| bytes.clone()).unwrap_or_default()
+        };
+        let (before, after) = (values(&self.before), values(&self.after));
+        let proof = Proof::new(&before, &after);
+        self.left != Left::Closed && proof.begin(position).is_none_or(|begin| proof.floor() <= begin)
+    }
+
+    /// Whether the values of a section were made to end like a write that was cut off.
+    fn may_be_zeros(&self, section: u64) -> bool {
+        let of = |edit: &&Edit| edit.file.0 == "blocks-values" && edit.file.1[..] == section_name(section)[..];
+        self.edits.iter().filter(of).any(Edit::is_like_a_torn_write)
     }
 
     fn judge(&self, section: u64, position: u64, record: &[u8], value: &[u8]) {

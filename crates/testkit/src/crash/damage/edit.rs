@@ -82,17 +82,14 @@ impl Edit {
         matches!(self.what, What::Forge { .. })
     }
 
-    /// Whether nobody can know it: a file that is gone leaves no trace in a store whose manifest does not list its files;
-    /// and behind an unclean stop zeros, or nothing, at the end are what a torn write leaves.
-    pub(super) fn is_blind(&self, closed: bool) -> bool {
-        match self.what {
-            What::Remove | What::Length { shorter: true, .. } | What::Zeros { .. } => {
-                !closed || self.what == What::Remove
-            }
-            // A file without a byte of its own is as good as gone.
-            What::Length { .. } | What::Noise { .. } | What::Flip { .. } | What::Forge { .. } => false,
-            What::CopyOf { .. } => true,
-        }
+    /// Whether nobody can know it: a file that is gone leaves no trace in a store whose manifest does not list its files.
+    pub(super) fn is_blind(&self) -> bool {
+        matches!(self.what, What::Remove | What::CopyOf { .. })
+    }
+
+    /// Whether it leaves what a write that was cut off leaves: zeros, or nothing.
+    pub(super) fn is_like_a_torn_write(&self) -> bool {
+        matches!(self.what, What::Length { shorter: true, .. } | What::Zeros { .. })
     }
 }
 
