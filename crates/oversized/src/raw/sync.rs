@@ -32,6 +32,10 @@ impl RawOversized {
         loop {
             open.check()?;
             if open.values.is_durable() && open.values.shut_reason().is_none() {
+                // Also when nothing is left to be done: what was durable before a sync failed may be shown and not be there.
+                if let Some(cause) = open.poison_cause().filter(StorageError::is_sync_failure) {
+                    return Err(Error::poisoned(open.number(), &cause));
+                }
                 // A sync whose caller was dropped, or a checkpoint, has made it so.
                 open.account();
                 self.note_synced(open.number());

@@ -353,3 +353,21 @@ fn a_verify_beside_changes_finds_nothing() {
         });
     }
 }
+
+/// A sync fails inside of a rewind, and the section is poisoned with nothing left to be synced: its next sync answered Ok.
+#[test]
+fn a_sync_of_a_poisoned_section_with_nothing_to_do() {
+    sim::run(1, async |sim| {
+        life(&sim, LOSE_ALL, |sim| async move {
+            let store = open(sim.storage()).await.unwrap();
+            fill(&store, 1, 0..3).await;
+            store.sync(1).await.unwrap();
+            sim.faults().inject(Fault::eio(Operation::Sync).blob(VALUES, &section_name(1)));
+            let failed = store.rewind_section(1, 2).await.unwrap_err();
+            assert!(matches!(failed, Error::Poisoned { section: 1, .. }), "{failed:?}");
+            let told = store.sync(1).await;
+            assert!(matches!(told, Err(Error::Poisoned { section: 1, .. })), "{told:?}");
+        })
+        .await;
+    });
+}
