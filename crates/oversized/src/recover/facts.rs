@@ -91,7 +91,8 @@ impl Surveyor<'_> {
             let unindexed = Cursor::START;
             return Ok(Found { values: None, index: None, orphan, unindexed, look: self.look, facts, plan });
         };
-        let new = self.create && values.header_state() == HeaderState::New && values.is_empty();
+        // Its file may be there: of a section that could not be made, or taken back, while a directory could not be synced.
+        let new = self.create && values.is_empty();
         let cut = cut_to.map(|target| Cursor { offset: target.values_offset, position: target.items });
         let mut evidence = Evidence { clean: self.look == Look::Clean && !new, floor: 0, cut };
         let (indexed, mut index) = self.indexed(&values, cut).await?;

@@ -144,3 +144,19 @@ fn the_newer_slot_is_made_durable_before_the_other_is_touched() {
         }
     }
 }
+
+/// A directory could not be synced while section 1 was being made, beside another append and a rewind of it. The empty file
+/// that was left had a sound header by then, so the next append took it for one that a clean close had left without a seal,
+/// and answered `Corrupt` (P12).
+#[test]
+fn a_section_that_could_not_be_made_is_made_later() {
+    for seed in 111_150..111_250 {
+        let together = Op::Together(vec![
+            Op::Append { section: 1, len: 286 },
+            Op::Append { section: 1, len: 22 },
+            Op::Rewind { section: 1, back: 3, all_later: false },
+        ]);
+        let ops = vec![Op::Fault(FaultAt::SyncDirectory(1)), together];
+        holds(&script(seed, 43, vec![life(ops, 98, KEEP_ALL)]));
+    }
+}
