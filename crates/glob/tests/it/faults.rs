@@ -24,7 +24,7 @@ async fn values(glob: &RawGlob, section: u64) -> Vec<Bytes> {
 }
 
 /// Runs as a life of the machine; then the machine goes down.
-async fn life<Fut>(sim: &Sim, crash: Crash, work: impl FnOnce(Sim) -> Fut) -> Fut::Output
+pub(crate) async fn life<Fut>(sim: &Sim, crash: Crash, work: impl FnOnce(Sim) -> Fut) -> Fut::Output
 where
     Fut: Future<Output: Send + 'static> + Send + 'static,
 {

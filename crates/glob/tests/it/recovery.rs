@@ -5,6 +5,8 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use glob::{Config, Cursor, RawGlob};
 
+use crate::faults::life;
+
 const LOSE_ALL: Crash = Crash::Power(Cut::LoseAll);
 
 async fn open(sim: &Sim) -> RawGlob {
@@ -13,16 +15,6 @@ async fn open(sim: &Sim) -> RawGlob {
 
 async fn values(glob: &RawGlob) -> Vec<Bytes> {
     glob.scan(1, Cursor::START).map_ok(|frame| frame.value).try_collect().await.unwrap()
-}
-
-/// Runs as a life of the machine; then the machine goes down.
-async fn life<Fut>(sim: &Sim, crash: Crash, work: impl FnOnce(Sim) -> Fut) -> Fut::Output
-where
-    Fut: Future<Output: Send + 'static> + Send + 'static,
-{
-    let output = sim.life(work(sim.clone())).await.unwrap();
-    sim.crash(crash);
-    output
 }
 
 /// A power cut tears a hole: the second of three frames is lost, the third is there, and is cut off with the tail. Regrowth

@@ -1,5 +1,6 @@
 //! Runs the crash suite; `cargo xtask test-crash` builds and starts it.
 
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
@@ -150,16 +151,23 @@ fn again(seed: u64) -> ExitCode {
     let (outcome, story) = tell(&script);
     story.iter().for_each(|line| println!("{line}"));
     println!("digest {:016x}", outcome.digest);
-    match outcome.violation {
+    let is_broken = outcome.violation.is_some();
+    let code = verdict(outcome.violation);
+    if is_broken && let Some(shrunk) = testkit::crash::shrink(&script, 30_000) {
+        println!("\n{}", testkit::crash::print(&shrunk.script, &shrunk.violation));
+    }
+    code
+}
+
+/// Says what is broken, if anything is.
+fn verdict(broken: Option<impl Display>) -> ExitCode {
+    match broken {
         None => {
             println!("no promise is broken");
             ExitCode::SUCCESS
         }
-        Some(violation) => {
-            println!("{violation}");
-            if let Some(shrunk) = testkit::crash::shrink(&script, 30_000) {
-                println!("\n{}", testkit::crash::print(&shrunk.script, &shrunk.violation));
-            }
+        Some(broken) => {
+            println!("{broken}");
             ExitCode::FAILURE
         }
     }
@@ -170,32 +178,14 @@ fn workload(number: u64) -> ExitCode {
     println!("{:?}", testkit::crash::small::workload(number));
     let found = testkit::crash::small::Search::new().workload(number);
     found.each().iter().for_each(|(what, count)| println!("{what:<30}{count:>14}"));
-    match found.failed {
-        None => {
-            println!("no promise is broken");
-            ExitCode::SUCCESS
-        }
-        Some(failed) => {
-            println!("{failed}");
-            ExitCode::FAILURE
-        }
-    }
+    verdict(found.failed)
 }
 
 /// Runs one seed of the tier of damage.
 fn damaged(seed: u64) -> ExitCode {
     let (outcome, edits) = testkit::crash::damage(seed);
     println!("{edits:#?}\ndigest {:016x}", outcome.digest);
-    match outcome.violation {
-        None => {
-            println!("no promise is broken");
-            ExitCode::SUCCESS
-        }
-        Some(violation) => {
-            println!("{violation}");
-            ExitCode::FAILURE
-        }
-    }
+    verdict(outcome.violation)
 }
 
 /// Runs a tier with a bar that shows how far it is.

@@ -3,9 +3,9 @@
 use blob_runtime::sim::{self, Fault};
 use blob_runtime::{Operation, sections::section_name};
 use futures::StreamExt;
-use oversized::{Error, Located, OnDamage};
+use oversized::{Error, Located, OnDamage, Oversized};
 
-use crate::common::{Image, LOSE_ALL, append, build, config, fill, life, open, open_with, shown, value};
+use crate::common::{Image, LOSE_ALL, Store, append, build, config, fill, life, open, open_with, shown, value};
 
 const INDEX: &str = "blocks-index";
 const VALUES: &str = "blocks-values";
@@ -17,12 +17,7 @@ fn room_for_the_index_again() {
     for buffer in [95, 100, 130, 256] {
         sim::run(1, async |sim| {
             life(&sim, LOSE_ALL, |sim| async move {
-                let store = oversized::Oversized::<Located<u64>, Vec<u8>>::open(
-                    sim.storage(),
-                    config().index_buffer_bytes(buffer),
-                )
-                .await
-                .unwrap();
+                let store: Store = Oversized::open(sim.storage(), config().index_buffer_bytes(buffer)).await.unwrap();
                 sim.faults().inject(Fault::enospc(Operation::Write).partition(INDEX).always());
                 let mut data = 0;
                 let refused = loop {
@@ -122,7 +117,7 @@ fn a_sync_beside_a_section_that_is_opened_anew() {
         sim::run(seed, async |sim| {
             told += life(&sim, LOSE_ALL, |sim| async move {
                 let config = config().index_buffer_bytes(4096);
-                let store = oversized::Oversized::<Located<u64>, Vec<u8>>::open(sim.storage(), config).await.unwrap();
+                let store: Store = Oversized::open(sim.storage(), config).await.unwrap();
                 fill(&store, 1, 0..6).await;
                 fill(&store, 2, 0..1).await;
                 store.sync_all().await.unwrap();
@@ -278,7 +273,7 @@ fn a_close_over_a_checkpoint_that_fails() {
         sim::run(2, async |sim| {
             told += life(&sim, LOSE_ALL, |sim| async move {
                 let config = config().checkpoint_bytes(200).index_buffer_bytes(4096);
-                let store = oversized::Oversized::<Located<u64>, Vec<u8>>::open(sim.storage(), config).await.unwrap();
+                let store: Store = Oversized::open(sim.storage(), config).await.unwrap();
                 fill(&store, 1, 0..before).await;
                 sim.faults().inject(Fault::eio(Operation::Sync).partition(INDEX));
                 {

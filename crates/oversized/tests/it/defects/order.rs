@@ -93,7 +93,8 @@ fn an_index_that_cannot_be_used_goes_when_the_store_is_opened() {
 }
 
 /// An older index is put in the place of the newer one, of a store that was closed: it is not used, and stays until there is
-/// a new one. A rewind cut the values alone, and the store was closed: the index that was left spoke of values that were gone, and the next open refused the store as damaged.
+/// a new one. A rewind cut the values alone, and the store was closed: the index that was left spoke of values that were
+/// gone, and the next open refused the store as damaged.
 #[test]
 fn a_rewind_of_a_section_whose_index_is_not_used() {
     sim::run(1, async |sim| {
@@ -200,7 +201,7 @@ fn a_seal_beside_an_append_and_a_power_cut() {
                 let large = vec![7; 3000];
                 let ended = sim.life(async move {
                     let config = config().preallocate_bytes(1 << 16).index_buffer_bytes(4096);
-                    let store = Oversized::<Located<u64>, Vec<u8>>::open(work.storage(), config).await.unwrap();
+                    let store: Store = Oversized::open(work.storage(), config).await.unwrap();
                     for data in 0..3 {
                         append(&store, 1, data).await.unwrap();
                         store.sync(1).await.unwrap();
