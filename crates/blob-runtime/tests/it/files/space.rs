@@ -21,6 +21,18 @@ impl<'a> SmallDisk<'a> {
         let mounted = is_root() && mount.status().is_ok_and(|status| status.success());
         mounted.then_some(Self(at))
     }
+
+    /// Waits until no more than `bytes` are taken: with `Io::Pool`, removed files are closed, and their space is free, a
+    /// moment after the removal has returned.
+    fn wait_until_taken(&self, bytes: u64) {
+        let taken = || {
+            let disk = rustix::fs::statvfs(self.0).unwrap();
+            (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+        };
+        while taken() > bytes {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
 }
 
 impl Drop for SmallDisk<'_> {
@@ -35,7 +47,7 @@ impl Drop for SmallDisk<'_> {
 #[test]
 fn no_space_left() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(_disk) = SmallDisk::mount(dir.path()) else {
+    let Some(disk) = SmallDisk::mount(dir.path()) else {
         println!("skipped: no_space_left (needs root, to mount a tmpfs)");
         return;
     };
@@ -58,6 +70,7 @@ fn no_space_left() {
 
         block_on(storage.remove("p", &[b"ballast".to_vec()])).unwrap();
         block_on(blob.resize(3)).unwrap();
+        disk.wait_until_taken(2 * HEADER);
         let large = large.slice(..32 * 1024);
         block_on(blob.write_at_sync(3, vec![large.clone()])).unwrap();
         assert_eq!(read_all(blob.as_ref())[3..], large);
@@ -65,6 +78,7 @@ fn no_space_left() {
         block_on(late.sync()).unwrap();
         assert_eq!(open(&storage, "late").header_state(), HeaderState::Sound);
         block_on(storage.remove_partition("p")).unwrap();
+        disk.wait_until_taken(0);
     }
 }
 
