@@ -55,6 +55,9 @@ pub const NAME: &[u8] = b"meta";
 
 const SLOTS: u64 = 2;
 
+/// How often [`look`] looks at a manifest that does not verify.
+const LOOKS: usize = 8;
+
 /// What [`find`] found. Nothing was changed.
 #[derive(Debug)]
 pub enum Finding {
@@ -111,14 +114,22 @@ pub async fn find(storage: &Arc<dyn Storage>, partition: &str) -> Result<Finding
 }
 
 /// [`find`] for whoever only reads: also of a storage that may be written, nothing is changed, not the remnant of a
-/// creation cut short either.
+/// creation cut short either. A writer may be at work beside: what does not verify is looked at again.
 ///
 /// Cancel safety: safe.
 ///
 /// # Errors
 /// As [`find`].
 pub async fn look(storage: &Arc<dyn Storage>, partition: &str) -> Result<Finding, Error> {
-    find_by(storage, partition, format(Want::Default(StoreId(0))).look_only()).await
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match find_by(storage, partition, format(Want::Default(StoreId(0))).look_only()).await? {
+            // One slot is written at a time; but the second may be by the time it is read.
+            Finding::Damaged(_) if tries < LOOKS => {}
+            finding => return Ok(finding),
+        }
+    }
 }
 
 async fn find_by(storage: &Arc<dyn Storage>, partition: &str, format: Format) -> Result<Finding, Error> {

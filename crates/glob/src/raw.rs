@@ -199,7 +199,7 @@ impl RawGlob {
     /// [`Error::SectionOutOfRange`]; [`Error::Storage`] after a failed write: its bytes stay in memory, and the next sync
     /// tries again; [`Error::Poisoned`] after a failed sync, until [`reopen_section`](Self::reopen_section).
     pub async fn sync(&self, section: u64) -> Result<(), Error> {
-        let open = self.store.existing(section).await?;
+        let open = self.existing(section).await?;
         self.sync_open(open).await?;
         self.seal_one().await;
         Ok(())
@@ -217,7 +217,7 @@ impl RawGlob {
             self.store.enter().await?;
             match open.sync().await {
                 // It was removed, or opened anew, meanwhile.
-                Err(error) if is_gone(&error) => open = self.store.existing(open.number()).await?,
+                Err(error) if is_gone(&error) => open = self.existing(open.number()).await?,
                 result => return result,
             }
         }
@@ -269,7 +269,7 @@ impl RawGlob {
     /// # Errors
     /// As [`sync`](Self::sync).
     pub async fn flush(&self, section: u64) -> Result<(), Error> {
-        let open = self.store.existing(section).await?;
+        let open = self.existing(section).await?;
         if self.store.is_read_only() {
             return Err(Error::ReadOnly);
         }
@@ -290,7 +290,7 @@ impl RawGlob {
     pub async fn wait_durable(&self, section: u64, location: Location) -> Result<(), Error> {
         let invalid = |reason| Error::InvalidLocation { section, location, reason };
         let end = location.end().ok_or_else(|| invalid("no blob is that long"))?;
-        let open = self.store.existing(section).await?;
+        let open = self.existing(section).await?;
         if self.store.is_read_only() && end > open.floor() {
             return Err(Error::ReadOnly);
         }
@@ -344,7 +344,7 @@ impl RawGlob {
     /// # Errors
     /// [`Error::SectionOutOfRange`], [`Error::Pruned`], [`Error::Closed`]; what opening the section answers.
     pub async fn len(&self, section: u64) -> Result<u64, Error> {
-        Ok(self.store.existing(section).await?.len())
+        Ok(self.existing(section).await?.len())
     }
 
     /// Items of a section that are known to be durable.
@@ -354,7 +354,7 @@ impl RawGlob {
     /// # Errors
     /// As [`len`](Self::len).
     pub async fn durable_len(&self, section: u64) -> Result<u64, Error> {
-        Ok(self.store.existing(section).await?.durable_len())
+        Ok(self.existing(section).await?.durable_len())
     }
 
     /// From where on what a read-only store shows of a section is not proven to be durable, as an offset in bytes; `None`
@@ -365,7 +365,7 @@ impl RawGlob {
     /// # Errors
     /// As [`len`](Self::len).
     pub async fn unsynced_from(&self, section: u64) -> Result<Option<u64>, Error> {
-        let open = self.store.existing(section).await?;
+        let open = self.existing(section).await?;
         let from = open.floor_found();
         Ok((self.store.is_read_only() && from < open.bytes()).then_some(from))
     }
@@ -377,7 +377,7 @@ impl RawGlob {
     /// # Errors
     /// As [`len`](Self::len).
     pub async fn bytes(&self, section: u64) -> Result<u64, Error> {
-        Ok(self.store.existing(section).await?.bytes())
+        Ok(self.existing(section).await?.bytes())
     }
 
     /// Where the frame of an item begins, a place to scan from; for the number behind the last item, the end. Looks at
@@ -388,7 +388,7 @@ impl RawGlob {
     /// # Errors
     /// [`Error::ItemOutOfRange`]; as [`get`](Self::get).
     pub async fn locate(&self, section: u64, position: u64) -> Result<Cursor, Error> {
-        self.store.existing(section).await?.locate(position).await
+        self.existing(section).await?.locate(position).await
     }
 
     pub(crate) fn store(&self) -> &Segmented<Sections> {

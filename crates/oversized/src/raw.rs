@@ -188,7 +188,10 @@ impl RawOversized {
     /// A section that exists; when it has to be opened, others that are not used are closed.
     pub(crate) async fn existing(&self, section: u64) -> Result<Arc<Section>, Error> {
         let is_open = self.store().table().get(section).is_some();
-        let open = self.store().existing(section).await?;
+        let open = match self.store().existing(section).await {
+            Err(error) if self.store().is_read_only() => return Err(self.explain(section, error).await),
+            open => open?,
+        };
         if !is_open {
             if open.is_index_lost() && !self.store().is_read_only() {
                 self.heal(&open).await;
@@ -220,10 +223,13 @@ impl RawOversized {
         if let Err(fault) = self.store().guard(section) {
             return fault.into();
         }
+        if matches!(error, Error::Stale { .. }) {
+            return error;
+        }
         let removed = error.is_gone() || matches!(error.storage(), Some(StorageError::NotFound { .. }));
+        let shorter = matches!(error.storage(), Some(StorageError::OutOfBounds { .. }));
         // A change that has failed in the middle has left zeros, or nothing, where entries were that it was to remove.
-        let missing = matches!(error, Error::InvalidLocation { .. })
-            || matches!(error.storage(), Some(StorageError::OutOfBounds { .. }));
+        let missing = shorter || matches!(error, Error::InvalidLocation { .. });
         if (error.is_damage() || missing)
             && let Some(fault) = self.store().fault()
         {
@@ -232,11 +238,14 @@ impl RawOversized {
         if !self.store().is_read_only() {
             return if removed { Error::SectionOutOfRange { section } } else { error };
         }
-        let wrong = removed || error.is_damage() || matches!(error, Error::InvalidLocation { .. });
-        match self.store().is_stale().await {
-            Ok(true) if wrong => Error::Stale { section, source: Arc::new(error) },
-            _ => error,
+        // A change that was under way at the open, and the removal of one section, leave no trace in the manifest; only a
+        // store that was closed has no writer.
+        let taken_away = (removed || shorter) && !self.recovery().opening.clean;
+        let wrong = removed || missing || error.is_damage();
+        if taken_away || wrong && matches!(self.store().is_stale().await, Ok(true)) {
+            return Error::Stale { section, source: Arc::new(error) };
         }
+        error
     }
 }
 

@@ -203,8 +203,9 @@ impl Section {
 
     /// The record in the header of its value's frame, and where that is: found by going through the headers.
     async fn head(&self, position: u64) -> Result<(Bytes, Location), Error> {
-        let at = self.values.locate(position).await.map_err(|error| self.of_values(error))?;
-        let mut headers = self.values.headers(at);
+        let at = self.sound_before(position).await.unwrap_or(Cursor::START);
+        let near = self.values.boundary_before(position);
+        let mut headers = self.values.headers(if near.position > at.position { near } else { at });
         while let Some(entry) = headers.next().await.map_err(|error| self.of_values(error))? {
             if !entry.header.is_seal() && entry.position == position {
                 return Ok((entry.tag, entry.location));
@@ -212,6 +213,21 @@ impl Section {
         }
         // Only when it was cut meanwhile.
         Err(Error::ItemOutOfRange { section: self.number(), position, len: self.len() })
+    }
+
+    /// Where the frame of an entry at or before `position` begins, as far as the index tells: of a page that is damaged the
+    /// one before is asked, then one twice as far, so that the way from there is no longer than twice what is damaged.
+    async fn sound_before(&self, position: u64) -> Option<Cursor> {
+        let pages = self.index.pages()?;
+        let mut step = u64::from(self.shared.page_bytes) / u64::from(self.shared.record_bytes).max(1) + 1;
+        loop {
+            let position = position.checked_sub(step)?;
+            if let Ok(record) = pages.get(position).await {
+                let location = (self.shared.locate)(&record)?;
+                return Some(Cursor { offset: location.offset, position });
+            }
+            step = step.saturating_mul(2);
+        }
     }
 
     /// Where the frame of an entry begins; behind the last entry: the end.

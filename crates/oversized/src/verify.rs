@@ -156,8 +156,10 @@ async fn look_at(store: &RawOversized, section: u64) -> Result<Vec<Finding>, Err
         let looked = look_into(store, &open, &mut findings).await;
         let is_changed = open.values.is_held() || open.values.cuts() != cuts || open.values.shut_reason().is_some();
         if !is_changed {
-            looked?;
-            return told(store, findings).await;
+            return match looked {
+                Ok(()) => told(store, findings).await,
+                Err(error) => Err(store.explain(section, error).await),
+            };
         }
         store.store().guard(u64::MAX)?;
         if !store.store().is_read_only() {

@@ -44,9 +44,9 @@ impl RawGlob {
     /// # Errors
     /// As [`get`](Self::get); [`Error::PositionMismatch`], [`Error::TagMismatch`].
     pub async fn get_frame(&self, section: u64, location: Location, expect: Expect<'_>) -> Result<Frame, Error> {
-        let open = self.store.existing(section).await?;
+        let open = self.existing(section).await?;
         match open.read(location, expect).await {
-            Err(error) => Err(self.explain(&open, error).await),
+            Err(error) => Err(self.explain(section, error).await),
             frame => frame,
         }
     }
@@ -82,7 +82,7 @@ impl RawGlob {
     }
 
     pub(crate) async fn get_frames(&self, section: u64, locations: &[Location]) -> Result<Vec<Frame>, Error> {
-        let open = self.store.existing(section).await?;
+        let open = self.existing(section).await?;
         let mut frames = Vec::with_capacity(locations.len());
         let mut rest = locations;
         while let Some(first) = rest.first() {
@@ -90,27 +90,39 @@ impl RawGlob {
             let (together, behind) = rest.split_at(run);
             match open.read_run(together).await {
                 Ok(read) => frames.extend(read),
-                Err(error) => return Err(self.explain(&open, error).await),
+                Err(error) => return Err(self.explain(section, error).await),
             }
             rest = behind;
         }
         Ok(frames)
     }
 
+    /// A section that exists.
+    pub(crate) async fn existing(&self, section: u64) -> Result<Arc<Section>, Error> {
+        match self.store.existing(section).await {
+            Err(error) if self.store.is_read_only() => Err(self.explain(section, error).await),
+            open => open,
+        }
+    }
+
     /// What a failed read amounts to.
-    async fn explain(&self, open: &Section, error: Error) -> Error {
-        if let Err(fault) = self.store.guard(open.number()) {
+    async fn explain(&self, section: u64, error: Error) -> Error {
+        if let Err(fault) = self.store.guard(section) {
             return fault.into();
         }
         let removed = is_gone(&error) || matches!(error.storage(), Some(StorageError::NotFound { .. }));
         if !self.store.is_read_only() {
-            return if removed { Error::SectionOutOfRange { section: open.number() } } else { error };
+            return if removed { Error::SectionOutOfRange { section } } else { error };
         }
-        let wrong = removed || !matches!(error, Error::Storage { .. } | Error::Closed);
-        match self.store.is_stale().await {
-            Ok(true) if wrong => Error::Stale { section: open.number(), source: Arc::new(error) },
-            _ => error,
+        // A change that was under way at the open, and the removal of one section, leave no trace in the manifest; only a
+        // store that was closed has no writer.
+        let missing = removed || matches!(error.storage(), Some(StorageError::OutOfBounds { .. }));
+        let taken_away = missing && !self.recovery().opening.clean;
+        let wrong = missing || !matches!(error, Error::Storage { .. } | Error::Closed);
+        if taken_away || wrong && matches!(self.store.is_stale().await, Ok(true)) {
+            return Error::Stale { section, source: Arc::new(error) };
         }
+        error
     }
 
     /// The frames of a section from a boundary on, in order, by large reads, without looking anything up. It ends at the

@@ -224,6 +224,11 @@ impl Section {
         }
     }
 
+    /// The last boundary at or before an item that is known without a look at the blob.
+    pub fn boundary_before(&self, position: u64) -> Cursor {
+        self.progress.before(position)
+    }
+
     /// Where the frame of an item begins; for the number behind the last item, the end.
     ///
     /// Cancel safety: safe.

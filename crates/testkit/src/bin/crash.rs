@@ -14,6 +14,10 @@ use testkit::crash::small::MAX_OPS;
 use testkit::crash::{Breadth, Script, kill as killing, tell};
 use testkit::suite::{Extent, Progress, Summary, fuzz, kill, model, sim, small, table};
 
+/// A simulated run is mostly small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The crash suite of the whole store.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask test-crash", bin_name = "cargo xtask test-crash", args_conflicts_with_subcommands = true)]

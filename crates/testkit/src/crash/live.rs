@@ -52,6 +52,7 @@ pub(super) struct Busy<'a> {
     machine: &'a Machine,
     alone: bool,
     begun: usize,
+    renewals: u32,
 }
 
 impl Busy<'_> {
@@ -123,7 +124,7 @@ impl Machine {
     fn busy(&self) -> Busy<'_> {
         let alone = self.busy.fetch_add(1, Ordering::Relaxed) == 0 && !self.oracle().is_changing();
         let begun = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
-        Busy { machine: self, alone, begun }
+        Busy { machine: self, alone, begun, renewals: self.oracle().renewals() }
     }
 
     /// An error is right when the model says so, when it comes of a change beside, or of a fault of the disk.
@@ -181,7 +182,7 @@ impl Machine {
     }
 
     /// Opens the store, reads everything and judges it. Where faults strike it is tried again (P12).
-    pub(super) async fn open(&self, settings: &Settings, after_close: bool) -> Result<RawOversized, Stop> {
+    pub(super) async fn open(&self, settings: &Settings, mut after_close: bool) -> Result<RawOversized, Stop> {
         if let Some(polls) = settings.abandon {
             // Whoever opens may be dropped.
             let first = act::polled(polls, Box::pin(self.open_once(settings))).await;
@@ -203,7 +204,11 @@ impl Machine {
                             self.judge_open(&store, &shown, after_close)?;
                             return Ok(store);
                         }
-                        Err(error) => error,
+                        Err(error) => {
+                            // A look at a section may have begun to write an index that was lost: it is dirty then.
+                            after_close = false;
+                            error
+                        }
                     }
                 }
                 Err(error) => error,

@@ -31,6 +31,8 @@ pub struct Oracle {
     stale: bool,
     /// Sections that have told of a failed sync, and were not opened anew since.
     poisoned: Vec<u64>,
+    /// How often sections may have become others since: what was told of those before counts no more.
+    renewals: u32,
     violation: Option<Violation>,
     /// What was asked and answered, when somebody wants to read it.
     story: Option<Vec<String>>,
@@ -54,6 +56,7 @@ impl Oracle {
             ordered,
             stale,
             poisoned: Vec::new(),
+            renewals: 0,
             violation: None,
             story: None,
             checked: Checked::default(),
@@ -228,6 +231,7 @@ impl Oracle {
         self.checked.count(Promise::P6);
         // A section that was removed and made again is another one.
         self.poisoned.clear();
+        self.renewals += 1;
         self.keep(
             Promise::P6,
             |world| world.begun.iter().all(|(begun, _)| *begun != number),
@@ -270,9 +274,17 @@ impl Oracle {
         self.unify();
     }
 
-    /// A section has told of a failed sync.
-    pub fn poisoned(&mut self, section: u64) {
-        self.poisoned.push(section);
+    /// How often sections may have become others.
+    pub fn renewals(&self) -> u32 {
+        self.renewals
+    }
+
+    /// A section has told of a failed sync: whoever was told began after so many renewals. One that was removed meanwhile,
+    /// or opened anew, is another one.
+    pub fn poisoned(&mut self, section: u64, renewals: u32) {
+        if renewals == self.renewals {
+            self.poisoned.push(section);
+        }
     }
 
     /// Whether a section has told of a failed sync, and was not opened anew since.
@@ -392,6 +404,7 @@ impl Oracle {
         };
         self.checked.count(Promise::P1);
         self.poisoned.retain(|other| *other != section);
+        self.renewals += 1;
         self.keep(Promise::P1, fits, || format!("section {section} was reopened and shows {ids:?}"));
         for world in &mut self.worlds {
             if let Some(found) = world.sections.get_mut(&section) {

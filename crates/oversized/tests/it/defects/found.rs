@@ -3,7 +3,7 @@
 use blob_runtime::sim::{self, Fault};
 use blob_runtime::{Operation, sections::section_name};
 use futures::StreamExt;
-use oversized::{Error, Located, OnDamage, Oversized};
+use oversized::{Error, Located, OnDamage, Oversized, PageCache};
 
 use crate::common::{Image, LOSE_ALL, Store, append, build, config, fill, life, open, open_with, shown, value};
 
@@ -362,6 +362,108 @@ fn a_sync_of_a_poisoned_section_with_nothing_to_do() {
             assert!(matches!(failed, Error::Poisoned { section: 1, .. }), "{failed:?}");
             let told = store.sync(1).await;
             assert!(matches!(told, Err(Error::Poisoned { section: 1, .. })), "{told:?}");
+        })
+        .await;
+    });
+}
+
+/// A reader beside a writer that rewinds, removes and prunes: whatever it meets of that, at the first use of a section too,
+/// is [`Error::Stale`]. It answered what the storage said of a file that was gone, or shorter (seeds 143071 and 169251 of
+/// the crash suite).
+#[test]
+fn a_reader_beside_changes_is_stale() {
+    let mut stale = 0;
+    for seed in 0..400 {
+        stale += sim::run(seed, async |sim| {
+            life(&sim, LOSE_ALL, |sim| async move {
+                let store = open(sim.storage()).await.unwrap();
+                for section in 1..4 {
+                    fill(&store, section, 0..20).await;
+                }
+                store.sync_all().await.unwrap();
+                let reads = {
+                    let storage = sim.storage();
+                    sim.spawn(async move {
+                        let mut stale = 0;
+                        for _ in 0..4 {
+                            let reader: Result<Store, _> =
+                                Oversized::open(storage.clone(), config().read_only(true)).await;
+                            let mut errors = Vec::new();
+                            let reader = match reader {
+                                Ok(reader) => reader,
+                                Err(error) => panic!("an open for reading: {error:?}"),
+                            };
+                            for section in reader.sections() {
+                                errors.extend(shown(&reader, section).await.err());
+                                let many = reader.read_many(section, 0..3, 1000).await;
+                                errors
+                                    .extend(many.err().filter(|error| !matches!(error, Error::ItemOutOfRange { .. })));
+                            }
+                            errors.extend(
+                                reader.verify(..).filter_map(async |found| found.err()).collect::<Vec<_>>().await,
+                            );
+                            for error in errors {
+                                match error {
+                                    Error::Stale { .. } => stale += 1,
+                                    // At the first use of a section of which nothing is left.
+                                    Error::SectionOutOfRange { .. } => {}
+                                    other => panic!("seed {seed}: {other:?}"),
+                                }
+                            }
+                        }
+                        stale
+                    })
+                };
+                for round in 0..4 {
+                    let section = 1 + (seed + round) % 3;
+                    match (seed / 3 + round) % 4 {
+                        0 => drop(store.remove_section(section).await.unwrap()),
+                        1 => store.rewind(section, 0).await.unwrap(),
+                        2 => drop(store.prune(section).await),
+                        _ => store
+                            .rewind_section(section, 1.min(store.len(section).await.unwrap_or(0)))
+                            .await
+                            .unwrap_or(()),
+                    }
+                }
+                reads.await.unwrap()
+            })
+            .await
+        });
+    }
+    assert!(stale > 0, "no reader met a change");
+}
+
+/// A page of the index rots while the store is open. An entry in it is found by way of the frames, from the last sound page
+/// on: each such read went through all headers from the section's start.
+#[test]
+fn an_entry_of_a_rotten_page_is_found_from_the_page_before() {
+    sim::run(4, async |sim| {
+        let store = || config().page_cache(PageCache::new(0)).max_value_bytes(30_000);
+        let value = |data: u64| vec![data as u8; 20_000];
+        life(&sim, LOSE_ALL, |sim| async move {
+            let store: Store = Oversized::open(sim.storage(), store()).await.unwrap();
+            for data in 0..400 {
+                store.append(1, Located::new(data), &value(data)).await.unwrap();
+            }
+            store.close().await.unwrap();
+        })
+        .await;
+        life(&sim, LOSE_ALL, |sim| async move {
+            let store: Store = Oversized::open(sim.storage(), store()).await.unwrap();
+            assert_eq!(store.len(1).await.unwrap(), 400);
+            // 40 bytes of data a page, 20 a record: entries 300 to 303 are in two of them.
+            assert!(sim.disk().edit(INDEX, &section_name(1), |bytes| {
+                for page in 150..152 {
+                    bytes[4096 + page * 64] ^= 1;
+                }
+            }));
+            for position in 299..305 {
+                let before = sim.counts().performed(Operation::Read);
+                assert_eq!(store.get(1, position).await.unwrap().data, position);
+                let reads = sim.counts().performed(Operation::Read) - before;
+                assert!(reads <= 12, "entry {position}: {reads} reads");
+            }
         })
         .await;
     });

@@ -128,7 +128,7 @@ impl Machine {
                 self.check()
             }
             Err(error) => {
-                self.note_poison(&error);
+                self.note_poison(&error, busy.renewals);
                 self.explain(&error, busy.is_alone(), "an append")
             }
         }
@@ -170,7 +170,7 @@ impl Machine {
                 self.check()
             }
             Err(error) => {
-                self.note_poison(&error);
+                self.note_poison(&error, busy.renewals);
                 self.explain(&error, busy.is_alone(), "a sync")
             }
         }
@@ -206,11 +206,12 @@ impl Machine {
         }
     }
 
-    pub(super) fn note_poison(&self, error: &Error) {
+    /// What began after so many renewals has told of a failed sync, if it has.
+    pub(super) fn note_poison(&self, error: &Error, renewals: u32) {
         if let Error::Poisoned { section, .. } = error
             && self.is_up()
         {
-            self.oracle().poisoned(*section);
+            self.oracle().poisoned(*section, renewals);
         }
     }
 
@@ -227,7 +228,7 @@ impl Machine {
                 Ok(())
             }
             Err(error) => {
-                self.note_poison(&error);
+                self.note_poison(&error, busy.renewals);
                 self.explain(&error, busy.is_alone(), "a sync of all")
             }
         }
@@ -238,7 +239,7 @@ impl Machine {
         match store.maintain().await {
             Ok(()) => Ok(()),
             Err(error) => {
-                self.note_poison(&error);
+                self.note_poison(&error, busy.renewals);
                 self.explain(&error, busy.is_alone(), "maintain")
             }
         }
@@ -259,7 +260,7 @@ impl Machine {
                 };
                 if let Err(error) = synced {
                     drop(waited);
-                    self.note_poison(&error);
+                    self.note_poison(&error, busy.renewals);
                     return self.explain(&error, busy.is_alone(), "a sync");
                 }
                 match waited {

@@ -12,6 +12,7 @@ pub(super) struct Begun<'a> {
     machine: &'a Machine,
     number: u32,
     behind: Vec<u32>,
+    renewals: u32,
     is_over: bool,
 }
 
@@ -30,7 +31,7 @@ impl Begun<'_> {
     pub(super) fn failed(mut self, error: &Error, alone: bool, what: &str) -> Step {
         self.machine.note(|| format!("{what}: {error:?}"));
         self.machine.check()?;
-        self.machine.note_poison(error);
+        self.machine.note_poison(error, self.renewals);
         if self.machine.oracle().explains(error) {
             self.is_over = true;
             self.machine.oracle().refused(self.number);
@@ -53,8 +54,9 @@ impl Machine {
         let mut oracle = self.oracle();
         let behind = oracle.left_behind();
         let number = oracle.begin(change);
+        let renewals = oracle.renewals();
         drop(oracle);
-        Begun { machine: self, number, behind, is_over: false }
+        Begun { machine: self, number, behind, renewals, is_over: false }
     }
 
     pub(super) async fn rewind(&self, store: &RawOversized, section: u64, back: usize, all_later: bool) -> Step {
@@ -123,7 +125,7 @@ impl Machine {
                         self.durable_len(&busy, store, section).await
                     }
                     Err(error) => {
-                        self.explain(&error, true, "a look at a section that was reopened")?;
+                        self.explain(&error, busy.is_alone(), "a look at a section that was reopened")?;
                         Err(Stop::Reopen)
                     }
                 }
