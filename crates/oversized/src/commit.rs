@@ -34,6 +34,9 @@ pub(crate) type Job = SharedFuture<BoxFuture<'static, Result<(), Error>>>;
 /// Records written to an index at a time, in bytes.
 const CHUNK_BYTES: usize = 256 << 10;
 
+/// Of so many appends beside a checkpoint one polls it.
+const POLL_STRIDE: u64 = 64;
+
 impl Section {
     /// Makes durable what was appended by now: one write and one sync of the values.
     ///
@@ -58,13 +61,33 @@ impl Section {
         due && (failed_at == 0 || full || tail >= failed_at.saturating_add(self.shared.index_buffer_bytes / 4))
     }
 
-    /// Writes the index when it is time to. A failure is an error only when there is no room in memory left: the records
-    /// stay there, and are in the frames besides.
+    /// Whether no more is appended until the index is written: twice what makes a checkpoint due waits for it.
+    fn is_checkpoint_overdue(&self) -> bool {
+        self.index.tail_bytes() >= self.shared.index_buffer_bytes.saturating_mul(2)
+            || self.unindexed_bytes() >= self.shared.checkpoint_bytes.saturating_mul(2)
+    }
+
+    /// Whether the next append has to see to the index first: begin a checkpoint, set one going again, or wait for it.
+    pub(crate) fn is_room_due(&self) -> bool {
+        self.is_checkpoint_due()
+            && (self.is_checkpoint_overdue() || self.len() % POLL_STRIDE == 0 || lock(&self.job).is_none())
+    }
+
+    /// Sees to the index when it is time to: the checkpoint runs beside the appends, which poll it, and wait for it only
+    /// when it is overdue. A failure is an error only when there is no room in memory left: the records stay there, and are
+    /// in the frames besides.
     pub(crate) async fn make_room(&self) -> Result<(), Error> {
         if !self.is_checkpoint_due() {
             return Ok(());
         }
-        match self.checkpoint().await {
+        let Some(job) = self.begin_checkpoint()? else { return Ok(()) };
+        let result = match job.clone().now_or_never() {
+            Some(result) => result,
+            None if !self.is_checkpoint_overdue() => return Ok(()),
+            None => job.clone().await,
+        };
+        self.ended(&job, &result);
+        match result {
             Ok(()) => Ok(()),
             Err(error) if error.is_transient() && self.index.tail_bytes() < self.shared.index_buffer_bytes * 2 => {
                 self.failed_at.store(self.index.tail_bytes(), Ordering::Relaxed);
@@ -84,23 +107,26 @@ impl Section {
     /// As [`sync`](Self::sync); a failed write of the index: the records stay in memory; a failed sync of it poisons the
     /// section (I8).
     pub(crate) async fn checkpoint(&self) -> Result<(), Error> {
-        let job = {
-            let mut job = lock(&self.job);
-            match &*job {
-                Some(running) => running.clone(),
-                None if self.cutting.load(Ordering::Acquire) => return Ok(()),
-                None => {
-                    self.check()?;
-                    let (values, index) = (Arc::clone(&self.values), Arc::clone(&self.index));
-                    let shared = Arc::clone(&self.shared);
-                    let started = async move { write_index(&values, &index, &shared).await }.boxed().shared();
-                    job.insert(started).clone()
-                }
-            }
-        };
+        let Some(job) = self.begin_checkpoint()? else { return Ok(()) };
         let result = job.clone().await;
         self.ended(&job, &result);
         result
+    }
+
+    /// The checkpoint under way, or a new one; `None` while the section is cut.
+    fn begin_checkpoint(&self) -> Result<Option<Job>, Error> {
+        let mut job = lock(&self.job);
+        match &*job {
+            Some(running) => Ok(Some(running.clone())),
+            None if self.cutting.load(Ordering::Acquire) => Ok(None),
+            None => {
+                self.check()?;
+                let (values, index) = (Arc::clone(&self.values), Arc::clone(&self.index));
+                let shared = Arc::clone(&self.shared);
+                let started = async move { write_index(&values, &index, &shared).await }.boxed().shared();
+                Ok(Some(job.insert(started).clone()))
+            }
+        }
     }
 
     /// Waits until no checkpoint is under way.

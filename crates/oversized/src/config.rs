@@ -116,7 +116,8 @@ impl<C> Config<C> {
         Self { page_bytes, ..self }
     }
 
-    /// Bytes of records a section keeps in memory before a checkpoint writes them to its index. Default: 256 KiB.
+    /// Bytes of records a section keeps in memory before a checkpoint writes them to its index, beside the appends, which
+    /// wait for it at twice as many. Default: 256 KiB.
     #[must_use]
     pub fn index_buffer_bytes(self, index_buffer_bytes: usize) -> Self {
         Self { index_buffer_bytes, ..self }
@@ -157,7 +158,8 @@ impl<C> Config<C> {
         Self { spares, ..self }
     }
 
-    /// Bytes of values after which a section's index is written: what lies behind is read again by a recovery. Default:
+    /// Bytes of values after which a section's index is written, beside the appends, which wait for that at twice as many:
+    /// what lies behind is read again by a recovery. Default:
     /// 64 MiB.
     #[must_use]
     pub fn checkpoint_bytes(self, checkpoint_bytes: u64) -> Self {

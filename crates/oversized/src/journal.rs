@@ -90,7 +90,7 @@ impl<R: Record, V: Value> Oversized<R, V> {
                 record(position).with_location(location).encode(buf);
             }
         };
-        self.raw.append_packed(section, std::slice::from_ref(&packed), at, &mut make).await
+        self.raw.append_made(section, std::slice::from_ref(&packed), at, &mut make).await
     }
 
     fn pack<'a>(&'a self, section: u64, value: &V) -> Result<Packed<'a>, Error> {

@@ -9,6 +9,7 @@ use glob::{Appended, Location, Packed};
 
 use super::{RawOversized, RecordFn};
 use crate::error::Error;
+use crate::index::Index;
 use crate::metrics::add;
 use crate::section::Section;
 
@@ -38,7 +39,69 @@ impl RawOversized {
                 record(position, location, buf);
             }
         };
-        self.append_packed(section, std::slice::from_ref(&packed), None, &mut make).await
+        self.append_made(section, std::slice::from_ref(&packed), None, &mut make).await
+    }
+
+    /// An append: at once where nothing has to be waited for. What may wait is far larger as a future, so it is made only
+    /// then, and apart.
+    pub(crate) async fn append_made(
+        &self,
+        section: u64,
+        values: &[Packed<'_>],
+        at: Option<u64>,
+        record: &mut RecordFn<'_>,
+    ) -> Result<Appended, Error> {
+        match self.try_append(section, values, at, record) {
+            Some(done) => done,
+            None => Box::pin(self.append_packed(section, values, at, record)).await,
+        }
+    }
+
+    /// An append that has nothing to wait for, to write or to make; `None`, and nothing was done, when it may have.
+    fn try_append(
+        &self,
+        section: u64,
+        values: &[Packed<'_>],
+        at: Option<u64>,
+        record: &mut RecordFn<'_>,
+    ) -> Option<Result<Appended, Error>> {
+        let open = self.store().try_writable(section).filter(|_| self.is_next_in_order(section))?;
+        let budget = self.store().driver().budget();
+        let has_room = !open.is_room_due() && budget.is_none_or(|budget| !budget.is_exceeded_by(stored(values)));
+        if open.is_untouched() || open.check().is_err() || !has_room {
+            return None;
+        }
+        let mut staging = Staging { record, index: &open.index, record_bytes: self.0.record_bytes, is_whole: true };
+        let put = open.values.try_put(values, at, &mut |number, position, location, buf| {
+            staging.make(number, position, location, buf);
+        });
+        match put {
+            Ok(Put::Done(first)) => {
+                self.appended(&open, first, values);
+                Some(Ok(first))
+            }
+            Ok(Put::Held | Put::Busy) | Err(glob::Error::Frozen { .. }) => None,
+            Err(error) => {
+                let error = open.of_values(error);
+                // Before a record is made.
+                (!error.is_gone()).then_some(Err(error))
+            }
+        }
+    }
+
+    /// Takes note of what was appended.
+    fn appended(&self, open: &Section, first: Appended, values: &[Packed<'_>]) {
+        open.account();
+        open.touch();
+        open.count(|counters| {
+            let frames = (glob::frame::OVERHEAD_BYTES + self.0.record_bytes).saturating_mul(values.len());
+            add(&counters.appends, values.len() as u64);
+            add(&counters.appended_bytes, stored(values).saturating_add(frames) as u64);
+        });
+        if first.position == 0 {
+            self.note_new(open.number());
+        }
+        self.bell().ring();
     }
 
     /// Appends values that were packed before, with their records, as one batch: they are recovered all or not at all. With
@@ -55,7 +118,7 @@ impl RawOversized {
         if values.is_empty() {
             return Err(Error::Encode { reason: "a batch of no values".into() });
         }
-        let room = values.iter().fold(0_usize, |sum, value| sum + value.stored_bytes() as usize);
+        let room = stored(values);
         loop {
             let open = match self.store().try_writable(section).filter(|_| self.is_next_in_order(section)) {
                 Some(open) => open,
@@ -82,35 +145,14 @@ impl RawOversized {
                     false => return Err(error),
                 }
             }
-            let record_bytes = self.0.record_bytes;
-            let last = values.len().saturating_sub(1);
-            let index = &open.index;
-            let mut staged = true;
+            let mut staging = Staging { record, index: &open.index, record_bytes: self.0.record_bytes, is_whole: true };
             let mut make = |number: usize, position: u64, location: Location, buf: &mut BytesMut| {
-                let from = buf.len();
-                record(number, position, location, buf);
-                let made = buf.get(from..).unwrap_or_default();
-                staged &= made.len() == record_bytes;
-                // A record of the wrong size ends the append: the next one begins where this one did.
-                if staged {
-                    index.push(position, made);
-                }
-                debug_assert!(number <= last);
+                staging.make(number, position, location, buf);
             };
             match open.values.put(values, at, &mut make).await {
                 Ok(Put::Done(first)) => {
-                    open.account();
-                    open.touch();
-                    open.count(|counters| {
-                        let frames = (glob::frame::OVERHEAD_BYTES + record_bytes).saturating_mul(values.len());
-                        add(&counters.appends, values.len() as u64);
-                        add(&counters.appended_bytes, room.saturating_add(frames) as u64);
-                    });
                     drop(born);
-                    if first.position == 0 {
-                        self.note_new(section);
-                    }
-                    self.bell().ring();
+                    self.appended(&open, first, values);
                     return Ok(first);
                 }
                 // A change of structure is under way: it is driven to its end, and may have removed the section.
@@ -326,6 +368,32 @@ impl RawOversized {
 
     fn unborn(&self) -> MutexGuard<'_, BTreeSet<u64>> {
         self.0.unborn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes of values as they are stored, without their frames.
+fn stored(values: &[Packed<'_>]) -> usize {
+    values.iter().fold(0, |sum, value| sum + value.stored_bytes() as usize)
+}
+
+/// The records of an append on their way: into the tags of the frames, and into the tail of the index.
+struct Staging<'a, 'b> {
+    record: &'a mut RecordFn<'b>,
+    index: &'a Index,
+    record_bytes: usize,
+    /// No record of the wrong size was made: one ends the append, and the next begins where this one did.
+    is_whole: bool,
+}
+
+impl Staging<'_, '_> {
+    fn make(&mut self, number: usize, position: u64, location: Location, buf: &mut BytesMut) {
+        let from = buf.len();
+        (self.record)(number, position, location, buf);
+        let made = buf.get(from..).unwrap_or_default();
+        self.is_whole &= made.len() == self.record_bytes;
+        if self.is_whole {
+            self.index.push(position, made);
+        }
     }
 }
 

@@ -18,6 +18,9 @@ use crate::tail::{RawTail, Until};
 use crate::verify::Finding;
 use crate::verify::Verify;
 
+/// Records of up to this size are copied to the stack on the way to their value.
+const SMALL_RECORD_BYTES: usize = 256;
+
 impl RawOversized {
     /// A record, as bytes.
     ///
@@ -114,6 +117,37 @@ impl RawOversized {
     }
 
     pub(crate) async fn read_frame(&self, section: u64, position: u64) -> Result<Frame, Error> {
+        match self.try_read_frame(section, position) {
+            Some(frame) => Ok(frame),
+            // What may wait is far larger as a future: it is made only then, and apart.
+            None => Box::pin(self.wait_for_frame(section, position)).await,
+        }
+    }
+
+    /// The frame of an entry without waiting; `None` when that cannot be, or something is wrong.
+    fn try_read_frame(&self, section: u64, position: u64) -> Option<Frame> {
+        self.store().guard(section).ok()?;
+        let open = self.store().table().get(section)?;
+        open.in_range(position).ok()?;
+        open.touch();
+        let mut copy = [0; SMALL_RECORD_BYTES];
+        let record = copy.get_mut(..self.record_bytes())?;
+        let copied = open.index.try_look(position, |found| {
+            let fits = found.len() == record.len();
+            if fits {
+                record.copy_from_slice(found);
+            }
+            fits
+        });
+        if !copied?.ok()? {
+            return None;
+        }
+        let location = self.location(section, record).ok()?;
+        let expect = Expect { position: Some(position), tag: Some(record) };
+        open.values.try_read(location, expect)?.ok()
+    }
+
+    async fn wait_for_frame(&self, section: u64, position: u64) -> Result<Frame, Error> {
         loop {
             let open = self.existing(section).await?;
             let cuts = open.values.cuts();

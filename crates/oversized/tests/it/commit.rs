@@ -142,7 +142,8 @@ fn a_failed_sync_of_the_index_poisons_too() {
                 store.reopen_section(1).await.unwrap();
                 let kept = shown(&store, 1).await.unwrap();
                 assert_eq!(kept, (0..kept.len() as u64).collect::<Vec<_>>());
-                assert!(kept.len() as u64 >= data, "a checkpoint has made {data} durable: {kept:?}");
+                // Five records make one due; it runs beside the appends.
+                assert!((5..=data).contains(&(kept.len() as u64)), "a checkpoint has made five durable: {kept:?}");
                 store.close().await.unwrap();
             })
             .await;
