@@ -399,9 +399,10 @@ fn a_reader_beside_changes_is_stale() {
                                 errors
                                     .extend(many.err().filter(|error| !matches!(error, Error::ItemOutOfRange { .. })));
                             }
-                            errors.extend(
-                                reader.verify(..).filter_map(async |found| found.err()).collect::<Vec<_>>().await,
-                            );
+                            let mut looks = reader.verify(..);
+                            while let Some(found) = looks.next().await {
+                                errors.extend(found.err());
+                            }
                             for error in errors {
                                 match error {
                                     Error::Stale { .. } => stale += 1,
@@ -441,11 +442,11 @@ fn a_reader_beside_changes_is_stale() {
 #[test]
 fn an_entry_of_a_rotten_page_is_found_from_the_page_before() {
     sim::run(4, async |sim| {
-        let store = || config().page_cache(PageCache::new(0)).max_value_bytes(30_000);
-        let value = |data: u64| vec![data as u8; 20_000];
+        let store = || config().page_cache(PageCache::new(0)).max_value_bytes(100_000);
+        let value = |data: u64| vec![data as u8; 100_000];
         life(&sim, LOSE_ALL, |sim| async move {
             let store: Store = Oversized::open(sim.storage(), store()).await.unwrap();
-            for data in 0..400 {
+            for data in 0..120 {
                 store.append(1, Located::new(data), &value(data)).await.unwrap();
             }
             store.close().await.unwrap();
@@ -453,14 +454,14 @@ fn an_entry_of_a_rotten_page_is_found_from_the_page_before() {
         .await;
         life(&sim, LOSE_ALL, |sim| async move {
             let store: Store = Oversized::open(sim.storage(), store()).await.unwrap();
-            assert_eq!(store.len(1).await.unwrap(), 400);
-            // 40 bytes of data a page, 20 a record: entries 300 to 303 are in two of them.
+            assert_eq!(store.len(1).await.unwrap(), 120);
+            // 40 bytes of data a page, 20 a record: entries 100 to 103 are in two of them.
             assert!(sim.disk().edit(INDEX, &section_name(1), |bytes| {
-                for page in 150..152 {
+                for page in 50..52 {
                     bytes[4096 + page * 64] ^= 1;
                 }
             }));
-            for position in 299..305 {
+            for position in 99..105 {
                 let before = sim.counts().performed(Operation::Read);
                 assert_eq!(store.get(1, position).await.unwrap().data, position);
                 let reads = sim.counts().performed(Operation::Read) - before;
