@@ -433,11 +433,15 @@ impl<D: Driver> Segmented<D> {
     }
 
     /// Whether every section that is not open may be taken for durable. After a failed sync a section is closed while it
-    /// is opened anew, and stays so when that fails: whoever makes all sections durable must not pass it over.
+    /// is opened anew, and stays so when that fails; and a change that fails in the middle leaves those out of use that it
+    /// was to remove. Whoever makes all sections durable must not pass them over.
     ///
     /// # Errors
-    /// [`Fault::Storage`] with the poison of the first such section.
+    /// [`Fault::Storage`] with the poison of the first such section; [`Fault::Unfinished`].
     pub fn check_recovered(&self) -> Result<(), Fault> {
+        if let Some(fault) = self.fault() {
+            return Err(fault.clone());
+        }
         match lock(&self.core().unclean).values().next() {
             Some(poison) => Err(Fault::Storage(poison.clone())),
             None => Ok(()),

@@ -471,3 +471,20 @@ fn an_entry_of_a_rotten_page_is_found_from_the_page_before() {
         .await;
     });
 }
+
+/// A removal fails in the middle, and the section is out of use with entries that were never synced: a sync of all found
+/// nothing to do and answered Ok (seed 3362894 of the crash suite).
+#[test]
+fn a_sync_of_all_behind_a_removal_that_failed() {
+    sim::run(1, async |sim| {
+        life(&sim, LOSE_ALL, |sim| async move {
+            let store = open(sim.storage()).await.unwrap();
+            fill(&store, 1, 0..3).await;
+            sim.faults().inject(Fault::eio(Operation::Remove));
+            store.remove_section(1).await.unwrap_err();
+            let told = store.sync_all().await;
+            assert!(matches!(told, Err(Error::Unfinished { .. })), "{told:?}");
+        })
+        .await;
+    });
+}
