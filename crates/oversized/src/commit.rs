@@ -164,6 +164,8 @@ impl Section {
     /// Makes everything durable and puts a seal behind it; whether nothing was appended in between. The index is written
     /// too when that is worth a page: a small section needs none.
     pub(crate) async fn try_seal(&self) -> Result<bool, Error> {
+        // One under way may have begun long ago: what came since would be left to the frames.
+        self.settle_checkpoint().await;
         self.check()?;
         let worth = self.index.tail_bytes() >= self.shared.page_bytes as usize;
         if worth || self.is_index_lost() {
