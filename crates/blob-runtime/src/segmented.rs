@@ -432,9 +432,8 @@ impl<D: Driver> Segmented<D> {
         ready.then(|| self.table().get(section)).flatten()
     }
 
-    /// Whether every section that is not open may be taken for durable. After a failed sync a section is closed while it
-    /// is opened anew, and stays so when that fails; and a change that fails in the middle leaves those out of use that it
-    /// was to remove. Whoever makes all sections durable must not pass them over.
+    /// Whether every section that is not open may be taken for durable: whoever makes all durable must not pass over one
+    /// that is opened anew after a failed sync, or could not be, nor those that a change was to remove when it failed.
     ///
     /// # Errors
     /// [`Fault::Storage`] with the poison of the first such section; [`Fault::Unfinished`].

@@ -70,7 +70,7 @@ impl Section {
     /// Whether the next append has to see to the index first: begin a checkpoint, set one going again, or wait for it.
     pub(crate) fn is_room_due(&self) -> bool {
         self.is_checkpoint_due()
-            && (self.is_checkpoint_overdue() || self.len() % POLL_STRIDE == 0 || lock(&self.job).is_none())
+            && (self.is_checkpoint_overdue() || self.len().is_multiple_of(POLL_STRIDE) || lock(&self.job).is_none())
     }
 
     /// Sees to the index when it is time to: the checkpoint runs beside the appends, which poll it, and wait for it only

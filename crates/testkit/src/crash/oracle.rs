@@ -31,6 +31,8 @@ pub struct Oracle {
     stale: bool,
     /// Sections that have told of a failed sync, and were not opened anew since.
     poisoned: Vec<u64>,
+    /// Sections that are being opened anew: what was not durable may be gone already.
+    reopening: Vec<u64>,
     /// How often sections may have become others since: what was told of those before counts no more.
     renewals: u32,
     violation: Option<Violation>,
@@ -56,6 +58,7 @@ impl Oracle {
             ordered,
             stale,
             poisoned: Vec::new(),
+            reopening: Vec::new(),
             renewals: 0,
             violation: None,
             story: None,
@@ -166,6 +169,9 @@ impl Oracle {
     /// An append was answered: these came to lie from `position` on.
     pub fn appended(&mut self, section: u64, position: u64, ids: &[Id]) {
         self.checked.count(Promise::P7);
+        if self.reopening.contains(&section) {
+            self.worlds.iter_mut().for_each(|world| world.reopened_to(section, position));
+        }
         self.keep(
             Promise::P7,
             |world| world.len(section) as u64 == position && section >= world.pruned_to,
@@ -255,6 +261,9 @@ impl Oracle {
     /// The future of a change was dropped, or it has failed: it may have happened, or happen until the next one ends.
     pub fn dropped(&mut self, number: u32) {
         self.dropped.push(number);
+        // It may remove sections, which may be made again.
+        self.poisoned.clear();
+        self.renewals += 1;
     }
 
     /// Changes that were dropped by now.
@@ -280,9 +289,9 @@ impl Oracle {
     }
 
     /// A section has told of a failed sync: whoever was told began after so many renewals. One that was removed meanwhile,
-    /// or opened anew, is another one.
+    /// or opened anew, is another one; beside a change it may be.
     pub fn poisoned(&mut self, section: u64, renewals: u32) {
-        if renewals == self.renewals {
+        if renewals == self.renewals && !self.is_changing() {
             self.poisoned.push(section);
         }
     }
@@ -387,7 +396,13 @@ impl Oracle {
         self.worlds.iter_mut().for_each(|world| world.adopt(shown));
         self.dropped.clear();
         self.poisoned.clear();
+        self.reopening.clear();
         self.unify();
+    }
+
+    /// A section is about to be opened anew, if it has failed; dropped, that may happen at its next use.
+    pub fn reopening(&mut self, section: u64) {
+        self.reopening.push(section);
     }
 
     /// A section was opened anew after a failed sync, and shows this.
@@ -404,6 +419,7 @@ impl Oracle {
         };
         self.checked.count(Promise::P1);
         self.poisoned.retain(|other| *other != section);
+        self.reopening.retain(|other| *other != section);
         self.renewals += 1;
         self.keep(Promise::P1, fits, || format!("section {section} was reopened and shows {ids:?}"));
         for world in &mut self.worlds {

@@ -169,6 +169,17 @@ impl World {
             })
     }
 
+    /// A section that was being opened anew goes on at `position`: what lay behind was not durable, and is gone.
+    pub fn reopened_to(&mut self, section: u64, position: u64) {
+        let at = usize::try_from(position).unwrap_or(usize::MAX);
+        if let Some(found) = self.sections.get_mut(&section) {
+            let last = at.checked_sub(1).and_then(|last| found.entries.get(last));
+            if found.synced <= at && !last.is_some_and(|last| last.joined) {
+                found.entries.truncate(at);
+            }
+        }
+    }
+
     /// Becomes what is shown, all of it durable.
     pub fn adopt(&mut self, shown: &Shown) {
         self.begun.clear();

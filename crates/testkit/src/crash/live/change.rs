@@ -109,6 +109,7 @@ impl Machine {
 
     pub(super) async fn reopen_section(&self, store: &RawOversized, section: u64) -> Step {
         let busy = self.busy();
+        self.oracle().reopening(section);
         match store.reopen_section(section).await {
             Ok(()) => {
                 self.check()?;
