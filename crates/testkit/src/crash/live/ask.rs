@@ -41,10 +41,17 @@ impl Machine {
             let id = self.judge(section, &again, Some(&value));
             if busy.is_alone() {
                 let same = record == again && quick.is_none_or(|quick| quick.is_ok_and(|quick| quick == again));
-                let by_record = store.value_of(section, &record).await?;
-                let by_place = store.get_value(section, last_bytes(&record).unwrap_or_default()).await?;
-                if !same || by_record != value || by_place != value {
-                    self.broken(Promise::P3, format!("entry {position} of section {section} reads in two ways"));
+                let by_record = store.value_of(section, &record).await;
+                let by_place = store.get_value(section, last_bytes(&record).unwrap_or_default()).await;
+                for other in [by_record, by_place] {
+                    let is_other = match other {
+                        // A change has begun, and has taken away what was there.
+                        Err(Error::InvalidLocation { .. }) if !busy.is_alone() => false,
+                        other => other? != value,
+                    };
+                    if is_other || !same {
+                        self.broken(Promise::P3, format!("entry {position} of section {section} reads in two ways"));
+                    }
                 }
             }
             Ok(id)
