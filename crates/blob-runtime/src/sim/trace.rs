@@ -85,6 +85,11 @@ impl Counts {
         self.performed[operation as usize]
     }
 
+    /// How many operations were performed, of all kinds.
+    pub fn performed_in_all(&self) -> u64 {
+        self.performed.iter().sum()
+    }
+
     /// How often an operation failed.
     pub fn failed(&self, operation: Operation) -> u64 {
         self.failed[operation as usize]

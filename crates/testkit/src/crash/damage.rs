@@ -72,7 +72,9 @@ async fn conduct(sim: &Sim, oracle: &Arc<Mutex<Oracle>>, made: &Mutex<Vec<Edit>>
     let mut script = Script::draw(sim.seed(), Breadth::Wide);
     // Its first life alone, without what opens the store again and again.
     let Some(mut life) = (!script.lives.is_empty()).then(|| script.lives.remove(0)) else { return };
-    life.ops.truncate(12);
+    life.ops.truncate(16);
+    // In two lives: what the files held between them may come back.
+    let first: Vec<Op> = life.ops.drain(..life.ops.len() / 2).chain([Op::SyncAll]).collect();
     let machine = || Machine::new(sim.clone(), Arc::clone(oracle), script.record_bytes, false, false);
     let left = [Left::Closed, Left::Recovered, Left::AsItIs][rng.usize(0..3)];
     life.ops.push(Op::SyncAll);
@@ -80,6 +82,9 @@ async fn conduct(sim: &Sim, oracle: &Arc<Mutex<Oracle>>, made: &Mutex<Vec<Edit>>
         life.ops.push(Op::Reopen { close: true, settings: life.settings });
         life.ops.push(Op::Reopen { close: true, settings: life.settings });
     }
+    sim.life(Live::run(machine(), life.settings, first, false)).await;
+    sim.crash(Crash::Kill);
+    let past = files(sim);
     sim.life(Live::run(machine(), life.settings, life.ops, false)).await;
     if left == Left::Recovered {
         sim.crash(Crash::Kill);
@@ -88,14 +93,14 @@ async fn conduct(sim: &Sim, oracle: &Arc<Mutex<Oracle>>, made: &Mutex<Vec<Edit>>
     sim.crash(Crash::Power(Cut::KeepAll));
     let Some((model, synced)) = settled(oracle, left) else { return };
     let before = files(sim);
-    let edits = edit::draw(&mut rng, &before, sim);
+    let edits = edit::draw(&mut rng, &past, &before, sim);
     made.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&edits);
     let after = files(sim);
     if after == before {
         return;
     }
     let way = [Way::Refuse, Way::Truncate, Way::ReadOnly][rng.usize(0..3)];
-    let case = Case { machine: machine(), way, left, model, synced, edits, before, after };
+    let case = Case { machine: machine(), way, left, model, synced, edits, past, before, after };
     sim.life(case.look()).await;
 }
 
@@ -123,6 +128,7 @@ struct Case {
     model: Shown,
     synced: BTreeMap<u64, u64>,
     edits: Vec<Edit>,
+    past: Files,
     before: Files,
     after: Files,
 }
@@ -182,7 +188,12 @@ impl Case {
     async fn read(&self, store: &RawOversized) {
         let forged = self.edits.iter().any(Edit::is_forged);
         // What cannot be known: that a file was there.
-        let blind = self.edits.iter().any(Edit::is_blind) || forged;
+        let another_time = self.edits.iter().any(Edit::is_of_another_time);
+        let blind = self.edits.iter().any(Edit::is_blind) || forged || another_time;
+        // What old indexes say is no damage: every frame is there, and an index is made of them. One that knows of more than
+        // there is now cannot be told from values that were cut off.
+        let is_old = |section| Self::values_end(&self.past, section) <= Self::values_end(&self.before, section);
+        let old_indexes = self.way != Way::ReadOnly && self.edits.iter().all(Edit::is_old_index);
         let mut lens = BTreeMap::new();
         for section in store.sections() {
             match store.len(section).await {
@@ -191,10 +202,16 @@ impl Case {
                 Err(error) => self.broken(Promise::P4, format!("len answers {error:?}")),
             }
             let len = lens.get(&section).copied().unwrap_or(0);
+            let due = self.synced.get(&section).copied().filter(|_| old_indexes && is_old(section)).unwrap_or(0);
             for position in 0..len.min(100) {
                 match store.read(section, position).await {
-                    Ok((record, value)) if !forged => self.judge(section, position, &record, &value),
+                    Ok((record, value)) if !forged => {
+                        self.judge((section, position), another_time, &record, &value);
+                    }
                     Ok(_) => {}
+                    Err(error) if position < due => {
+                        self.broken(Promise::P4, format!("an entry whose frame is there is told as {error:?}"));
+                    }
                     Err(error) if is_told(&error) => {}
                     Err(error) if forged => drop(error),
                     Err(error) => self.broken(Promise::P4, format!("a read answers {error:?}")),
@@ -225,15 +242,14 @@ impl Case {
     /// Whether nothing that is left proves the entry at `position`, and so those behind it: no frame that knew it to be
     /// durable, and no close in order.
     fn is_unproven(&self, section: u64, position: u64) -> bool {
-        let values = |files: &'_ Files| {
-            let own = |(partition, name, _): &(String, Vec<u8>, u32)| {
-                partition == "blocks-values" && name[..] == section_name(section)[..]
-            };
-            files.iter().find(|(key, _)| own(key)).map(|(_, bytes)| bytes.clone()).unwrap_or_default()
-        };
-        let (before, after) = (values(&self.before), values(&self.after));
-        let proof = Proof::new(&before, &after);
+        let proof = Proof::new(values(&self.before, section), values(&self.after, section));
         self.left != Left::Closed && proof.begin(position).is_none_or(|begin| proof.floor() <= begin)
+    }
+
+    /// Where the values of a section end.
+    fn values_end(files: &Files, section: u64) -> usize {
+        let values = values(files, section);
+        Proof::new(values, values).end()
     }
 
     /// Whether the values of a section were made to end like a write that was cut off.
@@ -242,19 +258,28 @@ impl Case {
         self.edits.iter().filter(of).any(Edit::is_like_a_torn_write)
     }
 
-    fn judge(&self, section: u64, position: u64, record: &[u8], value: &[u8]) {
+    /// An entry is the right one (at another time another one was), and its value is its own.
+    fn judge(&self, (section, position): (u64, u64), another_time: bool, record: &[u8], value: &[u8]) {
         self.machine.oracle().checked.count(Promise::P3);
         let at = usize::try_from(position).unwrap_or(usize::MAX);
         let right = self.model.get(&section).and_then(|ids| ids.get(at)).copied();
         let id = items::id_of(record);
         let item = id.and_then(|id| self.machine.oracle().item(id));
         let sound = id.is_some()
-            && id == right
+            && (id == right || another_time)
             && item.is_some_and(|item| id.is_some_and(|id| items::value(id, item.len)[..] == *value));
         if !sound {
             self.broken(Promise::P3, format!("entry {position} of section {section} is append {id:?}, not {right:?}"));
         }
     }
+}
+
+/// The file of values of a section; nothing when there is none.
+fn values(files: &Files, section: u64) -> &[u8] {
+    let own = |(partition, name, _): &(String, Vec<u8>, u32)| {
+        partition == "blocks-values" && name[..] == section_name(section)[..]
+    };
+    files.iter().find(|(key, _)| own(key)).map_or(&[], |(_, bytes)| bytes)
 }
 
 /// Whether an error says that something is wrong with what is on the disk.

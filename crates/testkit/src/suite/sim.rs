@@ -118,7 +118,10 @@ pub(super) fn each(
         states: counts.kills + counts.power_cuts,
         faults: faults.into_iter().filter(|(_, count)| *count > 0).collect(),
         checked,
-        reach: Vec::new(),
+        reach: vec![
+            ("steps of the machine".into(), counts.steps),
+            ("operations of the disk".into(), counts.performed_in_all()),
+        ],
         violations,
         took: began.elapsed(),
     }

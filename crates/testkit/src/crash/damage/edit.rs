@@ -22,6 +22,9 @@ pub(super) fn files(sim: &Sim) -> Files {
     with_bytes.collect()
 }
 
+/// Where the indexes are.
+const INDEX: &str = "blocks-index";
+
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit {
@@ -69,6 +72,8 @@ pub enum What {
         /// Partition and name.
         other: (String, Vec<u8>),
     },
+    /// It gets the bytes that it had at an earlier moment of its own life.
+    Earlier,
     /// A field of a header, a frame or a page changes, with a right checksum.
     Forge {
         /// Where in the file what was changed begins.
@@ -87,14 +92,24 @@ impl Edit {
         matches!(self.what, What::Remove | What::CopyOf { .. })
     }
 
+    /// Whether what it puts back is a state that was right once, and nothing that is left says otherwise.
+    pub(super) fn is_of_another_time(&self) -> bool {
+        self.what == What::Earlier && self.file.0 != INDEX
+    }
+
+    /// Whether it puts an index back that was right once: the frames say what is right now.
+    pub(super) fn is_old_index(&self) -> bool {
+        self.what == What::Earlier && self.file.0 == INDEX
+    }
+
     /// Whether it leaves what a write that was cut off leaves: zeros, or nothing.
     pub(super) fn is_like_a_torn_write(&self) -> bool {
         matches!(self.what, What::Length { shorter: true, .. } | What::Zeros { .. })
     }
 }
 
-/// Draws edits and makes them.
-pub(super) fn draw(rng: &mut Rng, before: &Files, sim: &Sim) -> Vec<Edit> {
+/// Draws edits and makes them. `past`: the files at an earlier moment.
+pub(super) fn draw(rng: &mut Rng, past: &Files, before: &Files, sim: &Sim) -> Vec<Edit> {
     let count = if rng.bool() { 1 } else { rng.usize(2..4) };
     let keys: Vec<_> = before.keys().cloned().collect();
     let mut edits = Vec::new();
@@ -102,7 +117,14 @@ pub(super) fn draw(rng: &mut Rng, before: &Files, sim: &Sim) -> Vec<Edit> {
         let Some((partition, name, salt)) = rng.choice(&keys).cloned() else { break };
         let Some(bytes) = sim.disk().visible(&partition, &name) else { continue };
         let other = rng.choice(&keys).map(|(partition, name, _)| (partition.clone(), name.clone()));
-        let Some((what, changed)) = change(rng, sim, (&name, Salt(salt)), &bytes, other) else { continue };
+        let key = (partition.clone(), name.clone(), salt);
+        let (what, changed) = match past.get(&key).filter(|earlier| **earlier != bytes && rng.u8(0..4) == 0) {
+            Some(earlier) => (What::Earlier, Some(earlier.clone())),
+            None => {
+                let Some(change) = change(rng, sim, (&name, Salt(salt)), &bytes, other) else { continue };
+                change
+            }
+        };
         match changed {
             Some(changed) => drop(sim.disk().replace(&partition, &name, changed)),
             None => drop(sim.disk().remove(&partition, &name)),

@@ -15,6 +15,8 @@ const SEAL: usize = 1 << 1;
 struct Frame {
     /// Where it begins, in logical bytes.
     offset: usize,
+    /// Behind its payload.
+    end: usize,
     /// Bytes before its payload.
     head_bytes: usize,
     /// What it says was durable; a seal says it of all before it.
@@ -46,6 +48,11 @@ impl<'a> Proof<'a> {
         self.frames.iter().filter(whole).map(|frame| frame.floor).max().unwrap_or(0)
     }
 
+    /// Where the last frame ended.
+    pub(super) fn end(&self) -> usize {
+        self.frames.last().map_or(0, |frame| frame.end)
+    }
+
     /// Where an item's frame began; `None` when there were fewer.
     pub(super) fn begin(&self, position: u64) -> Option<usize> {
         let items = self.frames.iter().filter(|frame| !frame.seal);
@@ -70,8 +77,9 @@ fn frames(bytes: &[u8]) -> Vec<Frame> {
         };
         let seal = field(4, 2) & SEAL != 0;
         let head_bytes = OVERHEAD_BYTES + field(6, 2);
-        frames.push(Frame { offset, head_bytes, floor: field(24, 8), seal });
-        offset += head_bytes + field(8, 4);
+        let end = offset + head_bytes + field(8, 4);
+        frames.push(Frame { offset, end, head_bytes, floor: field(24, 8), seal });
+        offset = end;
     }
     frames
 }
