@@ -33,6 +33,7 @@
 //! ```
 
 mod commit;
+mod company;
 mod layout;
 mod read;
 mod tail;
@@ -51,6 +52,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use self::commit::{Job, Kind};
+use self::company::Company;
 use self::tail::Tail;
 use self::wait::{Changed, Released};
 use crate::error::Error;
@@ -118,6 +120,8 @@ struct State<L> {
     /// Logical offset up to which any write was ever tried: a failed one may have left bytes behind `written`.
     reached: u64,
     poisoned: Option<Error>,
+    /// Who asks for syncs.
+    company: Company,
     /// Whether the blob was ever synced through this log.
     synced_once: bool,
     /// Who waits for bytes to become durable.
@@ -150,6 +154,7 @@ impl<L: Layout> Log<L> {
             failed: None,
             reached: start.len,
             poisoned: None,
+            company: Company::default(),
             synced_once: false,
             waiting: BTreeMap::new(),
             next_waiter: 0,

@@ -1,11 +1,13 @@
 //! The jobs of a log: how bytes get from memory to the disk, in what order, and what a failure means.
 
+use std::future::poll_fn;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared as SharedFuture};
 
+use super::company::give_way;
 use super::layout::{Layout, Pending};
 use super::{Log, Shared, State};
 use crate::error::Error;
@@ -25,11 +27,13 @@ pub(super) enum Kind {
 }
 
 impl<L: Layout> Log<L> {
-    /// Runs jobs until `done`: joins the one that is under way, else leads one of this kind. Whoever led one that
-    /// failed gets its error; whoever joined it tries by itself, unless the log is poisoned.
+    /// Runs jobs until `done`: joins the one that is under way, else leads one of this kind, a sync after it has given
+    /// way to [company](super::company). Whoever led one that failed gets its error; whoever joined it tries by itself,
+    /// unless the log is poisoned.
     pub(super) async fn drive(&self, kind: Kind, limit: u64, done: impl Fn(&State<L>) -> bool) -> Result<(), Error> {
+        let mut gave_way = None;
         loop {
-            let (job, leads) = {
+            let next = {
                 let mut state = lock(&self.0.state);
                 if let Some(error) = &state.poisoned {
                     return Err(error.clone());
@@ -37,12 +41,32 @@ impl<L: Layout> Log<L> {
                 if done(&state) {
                     return Ok(());
                 }
+                if kind == Kind::Sync && gave_way.is_none() {
+                    state.company.arrive();
+                }
+                let times = gave_way.get_or_insert(0);
                 match &state.job {
-                    Some(job) => (job.clone(), false),
-                    None => (self.start(&mut state, kind, limit), true),
+                    Some(job) => Some((job.clone(), false)),
+                    None if kind == Kind::Sync && state.company.is_awaited(*times) => {
+                        *times += 1;
+                        None
+                    }
+                    None => Some((self.start(&mut state, kind, limit), true)),
                 }
             };
-            let result = job.await;
+            let Some((mut job, leads)) = next else {
+                give_way().await;
+                continue;
+            };
+            let mut polls = 0_u64;
+            let ended = poll_fn(|cx| {
+                polls += 1;
+                job.poll_unpin(cx)
+            });
+            let result = ended.await;
+            if leads && kind == Kind::Sync {
+                lock(&self.0.state).company.note_blocks(polls == 1);
+            }
             if leads {
                 // A write may plan less than was asked for (no page is full yet): it has done what it can.
                 return result;
@@ -58,6 +82,9 @@ impl<L: Layout> Log<L> {
         let unsynced =
             start.saturating_sub(state.tail.durable()) + pending.iter().map(|part| part.len() as u64).sum::<u64>();
         let sync = kind == Kind::Sync || unsynced > self.0.config.unsynced_bytes;
+        if kind == Kind::Sync {
+            state.company.depart();
+        }
         let plan = state.layout.plan(Pending { start, parts: pending, sync });
         let through = plan.through;
         state.reached = state.reached.max(through);

@@ -5,6 +5,7 @@
 mod bulk;
 mod calls;
 mod drops;
+mod group;
 mod limits;
 mod locking;
 mod names;
