@@ -43,8 +43,7 @@ mod wait;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
@@ -56,8 +55,10 @@ use self::company::Company;
 use self::tail::Tail;
 use self::wait::{Changed, Released};
 use crate::error::Error;
-use crate::queue::{Queue, lock};
+use crate::queue::Queue;
 use crate::storage::{Blob, check_len, check_read};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 pub use self::layout::{Layout, Linear, Pending, Plain, Plan};
 pub use self::tail::{Space, Spares};

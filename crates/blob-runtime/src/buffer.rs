@@ -6,11 +6,11 @@
 use std::collections::TryReserveError;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::queue::lock;
+use crate::sync::{Mutex, lock};
 
 #[cfg(test)]
 mod tests;

@@ -4,11 +4,11 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use crate::error::Error;
-use crate::queue::lock;
+use crate::sync::{Mutex, lock};
 
 #[cfg(test)]
 mod tests;

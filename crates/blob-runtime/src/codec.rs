@@ -4,7 +4,7 @@
 
 use bytes::{Buf, BufMut, Bytes};
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;
 
 /// Bytes that are not what a decoder expects.

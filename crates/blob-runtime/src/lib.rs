@@ -51,6 +51,7 @@ pub mod sections;
 pub mod segmented;
 pub mod sim;
 mod storage;
+mod sync;
 mod twins;
 
 pub use claims::{Activity, Claim, Claims};

@@ -35,7 +35,7 @@ mod slot;
 mod tests;
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -45,8 +45,8 @@ use self::slot::{Slot, claimed_store};
 use crate::error::Error;
 use crate::header::{Format, Header, HeaderState, Kind, Probe, Want};
 use crate::name::StoreId;
-use crate::queue::lock;
 use crate::storage::{Blob, Storage};
+use crate::sync::{Mutex, lock};
 
 pub use self::slot::{Condition, Intent, MAX_USER_BYTES, SLOT_BYTES, SlotFault, State, Target};
 

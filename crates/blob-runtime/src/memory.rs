@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,8 +13,8 @@ use crate::claims::{Claim, Claims};
 use crate::error::{Error, Operation, Target};
 use crate::header::{Format, Header, HeaderState};
 use crate::name::{BlobId, Salt, check_name, check_partition};
-use crate::queue::lock;
 use crate::storage::{Blob, Storage, check_len, check_read, end_of};
+use crate::sync::{Mutex, lock};
 
 #[cfg(test)]
 mod tests;

@@ -8,16 +8,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+
+use crate::sync::{Mutex, lock};
 
 #[cfg(test)]
 mod tests;
-
-/// Locks a mutex; a panic of another holder does not spread (everything behind such a lock is valid between statements).
-pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A queue that lets one in at a time.
 #[derive(Clone, Default)]

@@ -23,7 +23,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -33,9 +33,9 @@ use crate::claims::Claim;
 use crate::error::Error;
 use crate::manifest::{self, Condition, Manifest, State, Target};
 use crate::name::StoreId;
-use crate::queue::lock;
 use crate::sections::{Pruned, Table};
 use crate::storage::Storage;
+use crate::sync::{Mutex, lock};
 
 pub use self::open::{Damage, OnDamage, Opening, Options};
 

@@ -106,11 +106,10 @@ pub use seeds::{InvalidSeeds, seeds};
 pub use storage::SimStorage;
 pub use trace::{Counts, Event, Ways, What};
 
+use crate::sync::lock;
 use executor::{Kind, Next, Pause, Receiver, TaskId, reply};
 use life::Life;
 use world::Core;
-
-use crate::queue::lock;
 
 /// Runs a conductor to its end, on this thread, and answers what it answered. Then all tasks are dropped.
 ///

@@ -11,8 +11,8 @@ use super::company::give_way;
 use super::layout::{Layout, Pending};
 use super::{Log, Shared, State};
 use crate::error::Error;
-use crate::queue::lock;
 use crate::storage::Blob;
+use crate::sync::lock;
 
 /// A job under way. It lives in the log; whoever needs its end polls a clone.
 pub(super) type Job = SharedFuture<BoxFuture<'static, Result<(), Error>>>;

@@ -12,11 +12,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::queue::lock;
+use crate::sync::{Mutex, lock};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 mod cuts;
 mod script;
+#[cfg(shuttle)]
+mod shuttle;
 
 use std::future::Future;
 use std::io;

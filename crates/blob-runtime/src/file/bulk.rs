@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use futures::future::join_all;
@@ -19,8 +19,8 @@ use super::root::Root;
 use crate::claims::Activity;
 use crate::error::{Error, Operation};
 use crate::header::HeaderState;
-use crate::queue::lock;
 use crate::storage::Blob;
+use crate::sync::{Mutex, lock};
 
 #[cfg(test)]
 mod tests;

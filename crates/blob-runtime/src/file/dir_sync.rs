@@ -17,8 +17,7 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
@@ -27,7 +26,8 @@ use super::partition::Partition;
 use super::root::Root;
 use super::sys::{Sys, is_one_of};
 use crate::error::{Error, Operation, Target};
-use crate::queue::lock;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, lock};
 
 #[cfg(test)]
 mod tests;

@@ -16,12 +16,12 @@ use std::io;
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use super::inner::{Inner, LetGo};
 use super::jobs::Io;
 use super::root::Root;
-use crate::queue::lock;
+use crate::sync::{Condvar, Mutex, lock};
 
 #[cfg(test)]
 mod tests;

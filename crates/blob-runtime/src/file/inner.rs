@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
+use std::sync::{Arc, OnceLock, TryLockError};
 
 use arc_swap::{ArcSwapOption, Guard};
 use bytes::Bytes;
@@ -15,7 +15,8 @@ use super::sys::{CutShort, Sys};
 use crate::error::{Error, Operation};
 use crate::header::{HEADER_BYTES, Header, HeaderState};
 use crate::name::{BlobId, Salt, file_name};
-use crate::queue::{Queue, lock};
+use crate::queue::Queue;
+use crate::sync::{Mutex, MutexGuard, lock};
 
 pub(super) const HEADER: u64 = HEADER_BYTES as u64;
 

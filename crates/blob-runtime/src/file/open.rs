@@ -201,7 +201,7 @@ impl Opening {
         };
         let file = file_name(self.id.name(), salt);
         let slot = root.files.slot(root);
-        let structure = crate::queue::lock(&partition.structure);
+        let structure = crate::sync::lock(&partition.structure);
         self.make_partition()?;
         let dir = root.open_partition(partition).map_err(|error| root.explain_partition(partition, error))?;
         let path = || root.path_of(&partition.name).join(&file);
@@ -260,7 +260,7 @@ impl Opening {
     fn remove_remnants(&self, salts: &[Salt], kept: usize) -> Result<(), Error> {
         let (root, partition) = (&self.root, &self.partition);
         partition.dir.check(|| partition.target())?;
-        let structure = crate::queue::lock(&partition.structure);
+        let structure = crate::sync::lock(&partition.structure);
         let dir = root.open_partition(partition).map_err(|error| root.explain_partition(partition, error))?;
         let remnants = || salts.iter().enumerate().filter(|(at, _)| *at != kept).map(|(_, salt)| *salt);
         for salt in remnants() {
@@ -273,7 +273,7 @@ impl Opening {
         drop((structure, dir));
         // Until this is done the name has two files, and is not opened.
         root.sync_partition(partition, partition.removed.load(Ordering::Acquire))?;
-        let _structure = crate::queue::lock(&partition.structure);
+        let _structure = crate::sync::lock(&partition.structure);
         remnants().for_each(|salt| partition.unlinked(self.id.name(), salt));
         tracing::warn!(blob = %self.id, "removed the remnant of a creation that was cut short");
         Ok(())

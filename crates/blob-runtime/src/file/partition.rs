@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 use rustix::fs::FileType;
 
@@ -16,7 +16,8 @@ use super::root::Root;
 use super::sys::{Listed, describe};
 use crate::error::{Error, Operation, Target};
 use crate::name::{BlobId, Salt, parse_file_name};
-use crate::queue::{Queue, Ticket, lock};
+use crate::queue::{Queue, Ticket};
+use crate::sync::{Mutex, lock};
 
 #[cfg(test)]
 mod tests;

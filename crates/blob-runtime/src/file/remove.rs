@@ -113,7 +113,7 @@ impl Removal {
             root.entries.check(|| root.target())?;
         }
         partition.ensure_listed(&root)?;
-        let structure = crate::queue::lock(&partition.structure);
+        let structure = crate::sync::lock(&partition.structure);
         let dir = match root.open_partition(&partition) {
             Ok(dir) => dir,
             // An earlier process may have removed it and not made that durable.

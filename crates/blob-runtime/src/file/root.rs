@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -23,6 +23,7 @@ use crate::buffer::BufferPool;
 use crate::claims::Claims;
 use crate::error::{Error, Operation, Target};
 use crate::name::BlobId;
+use crate::sync::Mutex;
 
 /// Bytes of read buffers that are kept for later.
 const KEPT_BUFFER_BYTES: usize = 4 * 1024 * 1024;
@@ -92,7 +93,7 @@ impl Root {
 
     /// The partition of this name, which has been checked.
     pub(super) fn partition(&self, name: &str) -> Arc<Partition> {
-        let mut partitions = crate::queue::lock(&self.partitions);
+        let mut partitions = crate::sync::lock(&self.partitions);
         if let Some(partition) = partitions.get(name) {
             return Arc::clone(partition);
         }
@@ -186,7 +187,7 @@ impl Root {
 
 impl Drop for Root {
     fn drop(&mut self) {
-        for partition in crate::queue::lock(&self.partitions).values() {
+        for partition in crate::sync::lock(&self.partitions).values() {
             partition.clear();
         }
     }

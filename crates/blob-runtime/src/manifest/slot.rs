@@ -19,7 +19,7 @@ use bytes::{Buf, BufMut, Bytes};
 use crate::header::Binding;
 use crate::name::StoreId;
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;
 
 /// Bytes of a slot.

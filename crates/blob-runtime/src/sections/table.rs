@@ -5,12 +5,13 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::queue::{Queue, Ticket, lock};
+use crate::queue::{Queue, Ticket};
+use crate::sync::{Mutex, lock};
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use futures::{FutureExt, poll};
 
 use super::{Core, Driver, Fault, Job, Segmented};
 use crate::manifest::{Intent, Target};
-use crate::queue::lock;
+use crate::sync::lock;
 
 impl<D: Driver> Segmented<D> {
     /// Removes all sections below `min`; none of them can be used again, also after the store was opened anew. Whether

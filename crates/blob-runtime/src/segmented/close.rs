@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 
 use super::{Core, Driver, Segmented, open};
 use crate::manifest::{Condition, Intent};
-use crate::queue::lock;
+use crate::sync::lock;
 
 impl<D: Driver> Segmented<D> {
     /// Ends all work: new work is refused, what has begun ends, every section is made durable and sealed, and the

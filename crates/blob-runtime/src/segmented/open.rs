@@ -1,7 +1,7 @@
 //! Opening a store: everything is read and judged before anything is changed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -13,6 +13,7 @@ use crate::name::{BlobId, StoreId, check_partition};
 use crate::quarantine;
 use crate::sections::{Table, parse_section_name};
 use crate::storage::Storage;
+use crate::sync::Mutex;
 
 /// Of so many sections what was found is held in memory at once.
 const FOUND_AT_ONCE: usize = 256;

@@ -15,8 +15,9 @@ use super::world::{Opened, Place, World, check_file_len};
 use crate::error::{Error, Operation, Target};
 use crate::header::{HEADER_BYTES, Header, HeaderState};
 use crate::name::BlobId;
-use crate::queue::{Queue, lock};
+use crate::queue::Queue;
 use crate::storage::{Blob, check_len, check_read, end_of};
+use crate::sync::lock;
 
 /// What a handle and its jobs share.
 #[derive(Debug, Clone)]

@@ -7,14 +7,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use fastrand::Rng;
 
 use super::trace::mixed;
-use crate::queue::lock;
+use crate::sync::{Mutex, lock};
 
 #[cfg(test)]
 mod tests;

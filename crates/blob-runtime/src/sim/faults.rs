@@ -9,7 +9,7 @@ use fastrand::Rng;
 use super::crash::Cut;
 use super::world::{Core, Place};
 use crate::error::Operation;
-use crate::queue::lock;
+use crate::sync::lock;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use super::disk::Pending;
 use super::image::Image;
 use super::world::{Core, World};
 use crate::name::{Salt, check_name, check_partition};
-use crate::queue::lock;
+use crate::sync::lock;
 
 /// The files of a run's disk; see [`Sim::disk`](super::Sim::disk).
 ///

@@ -15,7 +15,7 @@ use super::trace::What;
 use super::world::{Core, Place, World};
 use crate::claims::Claims;
 use crate::error::{Error, Operation, Target};
-use crate::queue::lock;
+use crate::sync::lock;
 
 /// One life of the machine, as the storage and its blobs hold it.
 #[derive(Clone)]

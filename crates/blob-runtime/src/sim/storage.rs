@@ -19,8 +19,9 @@ use crate::claims::Claim;
 use crate::error::{Error, Operation, Target};
 use crate::header::{Format, HEADER_BYTES, Header, HeaderState};
 use crate::name::{BlobId, Salt, check_name, check_partition};
-use crate::queue::{Queue, Ticket, lock};
+use crate::queue::{Queue, Ticket};
 use crate::storage::{Blob, Storage};
+use crate::sync::lock;
 use crate::twins::keep_one;
 
 /// Storage of one life of the simulated machine; [`Sim::storage`](super::Sim::storage) makes it. After a crash it, and

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use fastrand::Rng;
 
@@ -17,7 +17,8 @@ use crate::claims::Claims;
 use crate::error::{Error, Operation, Target};
 use crate::header::{HEADER_BYTES, Header};
 use crate::name::BlobId;
-use crate::queue::{Queue, lock};
+use crate::queue::Queue;
+use crate::sync::{Mutex, lock};
 
 /// One run: everything that the handles share.
 pub(super) struct Core {

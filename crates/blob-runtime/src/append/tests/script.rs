@@ -2,7 +2,7 @@
 //! was dropped.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,8 +11,8 @@ use futures::channel::oneshot;
 use crate::error::Error;
 use crate::header::{Header, HeaderState, Kind};
 use crate::name::{BlobId, Salt, StoreId};
-use crate::queue::lock;
 use crate::storage::{Blob, check_read};
+use crate::sync::{Mutex, lock};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Call {

@@ -1,6 +1,6 @@
 //! Ends of a store that meet other work, or something half done.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures::FutureExt;
 
@@ -8,11 +8,11 @@ use super::damage::raw;
 use super::toy::{Change, PARTITION, Shown, Store, Toy, filled, open, open_with, shown};
 use crate::error::{Error, Operation};
 use crate::manifest;
-use crate::queue::lock;
 use crate::sections::section_name;
 use crate::segmented::{Fault, Options, Segmented};
 use crate::sim::{self, Crash, Cut, Fault as DiskFault, Sim};
 use crate::storage::Storage;
+use crate::sync::{Mutex, lock};
 
 fn read_only() -> Options {
     Options { read_only: true, ..Options::default() }

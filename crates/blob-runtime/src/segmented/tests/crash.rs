@@ -1,10 +1,11 @@
 //! Crashes before every step of every change, in what carries it on, and of the first write after a clean close.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::toy::{Change, Shown, Store, filled, open, open_with, shown};
 use crate::segmented::{Fault, Options};
 use crate::sim::{self, Crash, Cut, Sim};
+use crate::sync::Mutex;
 
 const CRASHES: [Crash; 4] =
     [Crash::Kill, Crash::Power(Cut::LoseAll), Crash::Power(Cut::KeepAll), Crash::Power(Cut::Random)];
