@@ -1,3 +1,6 @@
+#[cfg(shuttle)]
+mod shuttle;
+
 use super::*;
 use futures::executor::block_on;
 use futures::task::noop_waker_ref;

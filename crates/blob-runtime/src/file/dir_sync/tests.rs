@@ -1,3 +1,6 @@
+#[cfg(shuttle)]
+mod shuttle;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::channel;

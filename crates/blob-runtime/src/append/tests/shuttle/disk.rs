@@ -129,10 +129,6 @@ impl Disk {
         lock(&self.state).running
     }
 
-    pub(super) fn has_failed(&self) -> bool {
-        lock(&self.state).failed
-    }
-
     /// How many changes came after a sync that failed.
     pub(super) fn changes_after_failure(&self) -> usize {
         lock(&self.state).changes_after_failure
