@@ -12,6 +12,7 @@ use crate::workspace::{Package, Workspace};
 
 mod cross;
 mod examples;
+mod shuttle;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,8 @@ enum Step {
     Test,
     /// The examples in the documentation.
     Doctest,
+    /// What locks and wakes, in many orders of its threads.
+    Shuttle,
     /// Examples: all built, those that end by themselves run.
     Examples,
     /// Benches: compiled and linked.
@@ -138,6 +141,7 @@ fn check(step: Step, workspace: &Workspace) -> Result<Outcome, Failure> {
             tested(&mut cargo("test --locked --workspace --all-features --lib --bins --tests"))
         }
         Step::Doctest => tested(&mut cargo("test --locked --workspace --all-features --doc")),
+        Step::Shuttle => shuttle::check(workspace),
         Step::Examples => examples::check(workspace),
         Step::Benches => {
             let count = workspace.targets("bench").count();
