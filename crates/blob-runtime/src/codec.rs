@@ -4,7 +4,8 @@
 
 use bytes::{Buf, BufMut, Bytes};
 
-#[cfg(all(test, not(shuttle)))]
+#[cfg(test)]
+#[cfg(not(shuttle))]
 mod tests;
 
 /// Bytes that are not what a decoder expects.

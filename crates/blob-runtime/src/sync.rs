@@ -11,7 +11,8 @@ pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, atomic};
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, atomic};
 
-#[cfg(all(test, shuttle))]
+#[cfg(test)]
+#[cfg(shuttle)]
 pub(crate) mod tests;
 
 /// Locks a mutex; a panic of another holder does not spread (everything behind such a lock is valid between statements).

@@ -19,7 +19,8 @@ use bytes::{Buf, BufMut, Bytes};
 use crate::header::Binding;
 use crate::name::StoreId;
 
-#[cfg(all(test, not(shuttle)))]
+#[cfg(test)]
+#[cfg(not(shuttle))]
 mod tests;
 
 /// Bytes of a slot.

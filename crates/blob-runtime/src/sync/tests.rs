@@ -17,6 +17,8 @@ const DEPTHS: [usize; 2] = [2, 4];
 pub(crate) fn in_many_orders(scene: fn()) {
     let mut config = Config::new();
     config.stack_size = 1 << 18;
+    // That every atomic is taken for sequentially consistent is said in the document.
+    config.silence_warnings = true;
     // A scene takes some hundred steps: one that runs on is a loop.
     config.max_steps = MaxSteps::FailAfter(100_000);
     if let Ok(order) = env::var("ORDER") {

@@ -15,6 +15,7 @@ mod disk;
 #[cfg(unix)]
 mod files;
 mod manifest;
+#[cfg(not(shuttle))]
 mod routed;
 mod sim;
 mod wrong_backends;

@@ -80,7 +80,7 @@ impl Scene {
     fn assert_durable(&self, cuts: u64, target: u64) {
         let durable = self.disk.durable();
         let model = self.model.lock().unwrap().clone();
-        if cuts % 2 == 0 && self.log.cuts() == cuts {
+        if cuts.is_multiple_of(2) && self.log.cuts() == cuts {
             let target = usize::try_from(target).unwrap();
             assert!(durable.len() >= target, "{} bytes are durable, {target} acknowledged", durable.len());
             assert_eq!(durable[..target], model[..target], "something else is durable");

@@ -32,6 +32,9 @@ enum Change {
     Resize(usize),
 }
 
+/// What an operation does at once.
+type Step = Box<dyn FnOnce(&mut State) -> Result<(), Error> + Send>;
+
 #[derive(Debug, Default)]
 struct State {
     /// What reads see.
@@ -141,7 +144,7 @@ impl Disk {
     }
 
     /// Runs the steps one after the other: others may be scheduled between any two. Begun, they run to their end.
-    async fn run(&self, steps: Vec<Box<dyn FnOnce(&mut State) -> Result<(), Error> + Send>>) -> Result<(), Error> {
+    async fn run(&self, steps: Vec<Step>) -> Result<(), Error> {
         {
             let mut state = lock(&self.state);
             assert!(!state.running, "two changes at once");
