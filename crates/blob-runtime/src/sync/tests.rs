@@ -9,7 +9,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 
 /// Orders by random walk, and as many with priorities that change at a few places (PCT), at each of its depths.
-const ORDERS: usize = 1_500;
+const ORDERS: usize = 1_000;
 /// What PCT finds for certain, given enough orders, are faults that need this many steps in one order.
 const DEPTHS: [usize; 2] = [2, 4];
 
