@@ -57,8 +57,7 @@ use self::wait::{Changed, Released};
 use crate::error::Error;
 use crate::queue::Queue;
 use crate::storage::{Blob, check_len, check_read};
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock};
 
 pub use self::layout::{Layout, Linear, Pending, Plain, Plan};
 pub use self::tail::{Space, Spares};

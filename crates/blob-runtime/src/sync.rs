@@ -6,10 +6,14 @@
 use std::sync::PoisonError;
 
 #[cfg(not(all(test, shuttle)))]
-pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, atomic};
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(not(all(test, shuttle)))]
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
 #[cfg(all(test, shuttle))]
-pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, atomic};
+pub(crate) use shuttle::sync::atomic::{AtomicU64, Ordering};
+#[cfg(all(test, shuttle))]
+pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard};
 
 #[cfg(test)]
 #[cfg(shuttle)]

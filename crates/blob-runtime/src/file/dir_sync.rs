@@ -26,8 +26,7 @@ use super::partition::Partition;
 use super::root::Root;
 use super::sys::{Sys, is_one_of};
 use crate::error::{Error, Operation, Target};
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Condvar, Mutex, lock};
+use crate::sync::{AtomicU64, Condvar, Mutex, Ordering, lock};
 
 #[cfg(test)]
 mod tests;
