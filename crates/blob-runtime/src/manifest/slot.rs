@@ -28,6 +28,8 @@ pub const SLOT_BYTES: usize = 4096;
 /// The most a user can keep in a manifest, in bytes.
 pub const MAX_USER_BYTES: usize = 2048;
 
+/// The last generation: so many changes nobody makes, and one more than what an open finds there always can be.
+const MAX_GENERATION: u64 = i64::MAX as u64;
 const USER_AT: usize = 56;
 const CRC_AT: usize = SLOT_BYTES - 4;
 const _: () = assert!(USER_AT == 8 + 8 + 8 + 2 + 2 + 4 + 8 + 8 + 8 && USER_AT + MAX_USER_BYTES <= CRC_AT);
@@ -169,6 +171,9 @@ impl Slot {
         let generation = rest.get_u64();
         let pruned_to = rest.get_u64();
         let unknown = |field, value: u64| Err(SlotFault::Unknown { field, value });
+        if generation > MAX_GENERATION {
+            return unknown("generation", generation);
+        }
         let condition = match rest.get_u16() {
             1 => Condition::Clean,
             2 => Condition::Dirty,

@@ -59,6 +59,12 @@ fn unknown_values_are_named() {
         forged[CRC_AT..].copy_from_slice(&crc.to_be_bytes());
         Slot::decode(&forged, binding(), 0)
     };
+    // The next change would have no generation.
+    for generation in [MAX_GENERATION + 1, u64::MAX] {
+        let field = "generation";
+        assert_eq!(forge(8, &generation.to_be_bytes()), Err(SlotFault::Unknown { field, value: generation }));
+    }
+    assert_eq!(forge(8, &MAX_GENERATION.to_be_bytes()).unwrap().generation, MAX_GENERATION);
     assert_eq!(forge(24, &[0, 3]), Err(SlotFault::Unknown { field: "condition", value: 3 }));
     assert_eq!(forge(26, &[0, 4]), Err(SlotFault::Unknown { field: "intent", value: 4 }));
     for len in [2049, u32::MAX] {
@@ -70,7 +76,7 @@ fn unknown_values_are_named() {
 proptest! {
     #[test]
     fn slots_come_back(
-        store: u64, generation: u64, pruned_to: u64, clean: bool, kind in 0..4_u8,
+        store: u64, generation in 0..=MAX_GENERATION, pruned_to: u64, clean: bool, kind in 0..4_u8,
         section: u64, items: u64, values_offset: u64, user in prop::collection::vec(any::<u8>(), 0..=MAX_USER_BYTES),
     ) {
         let target = Target { section, items, values_offset };
