@@ -12,7 +12,7 @@ use super::{File, Finding, has_ending};
 mod tests;
 
 const OPERATIONS: &str = "docs/operations.md";
-const TESTING: &str = "docs/testing.md";
+pub(super) const TESTING: &str = "docs/testing.md";
 
 pub(super) fn check(files: &[File]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = files.iter().filter_map(check_crate_docs).collect();

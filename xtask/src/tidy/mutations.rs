@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::docs::functions;
+use super::docs::{TESTING, functions};
 use super::{File, Finding, has_ending};
 use crate::mutation::{FOLDER, List, Mutation};
 
 #[cfg(test)]
 mod tests;
+
+/// What stands above the list of mutations in the document.
+const LIST: &str = "| mutation | tests that catch it |\n|---|---|\n";
 
 pub(super) fn check(files: &[File]) -> Vec<Finding> {
     let tests: BTreeSet<String> =
@@ -34,7 +37,35 @@ pub(super) fn check(files: &[File]) -> Vec<Finding> {
             findings.extend(faults(&mutation, files, &tests).into_iter().map(|fault| finding(list, &mutation, &fault)));
         }
     }
+    findings.extend(check_list(files, lists()));
     findings
+}
+
+/// The document lists each mutation with the tests that catch it, and none that there is not.
+fn check_list<'a>(files: &[File], lists: impl Iterator<Item = &'a File>) -> Vec<Finding> {
+    let Some(document) = files.iter().find(|file| file.path == TESTING) else { return Vec::new() };
+    let Some((above, list)) = document.text.split_once(LIST) else {
+        return vec![Finding::new(TESTING, 0, "mutation", format!("there is no line {LIST:?}"))];
+    };
+    let begins = above.lines().count() + LIST.lines().count();
+    let all = lists.filter_map(|list| toml::from_str::<List>(&list.text).ok()).flat_map(|list| list.mutation);
+    let wanted: BTreeSet<String> = all.map(|mutation| row(&mutation)).collect();
+    let listed = list.lines().take_while(|line| line.starts_with('|'));
+    let listed: Vec<(usize, &str)> = listed.enumerate().map(|(at, line)| (begins + at + 1, line)).collect();
+    let missing = wanted.iter().filter(|row| !listed.iter().any(|(_, line)| line == row));
+    let missing = missing.map(|row| Finding::new(TESTING, begins, "mutation", format!("not in the list: {row}")));
+    let unknown = listed.iter().filter(|(_, line)| !wanted.contains(*line));
+    let unknown = unknown.map(|(at, _)| Finding::new(TESTING, *at, "mutation", "no mutation of `xtask/mutations`"));
+    missing.chain(unknown).collect()
+}
+
+/// A mutation's line in the document.
+fn row(mutation: &Mutation) -> String {
+    let caught: Vec<String> = mutation.caught_by.iter().map(|test| format!("`{test}`")).collect();
+    match &mutation.survives {
+        Some(why) => format!("| {} | none can: {} |", mutation.name, why.trim()),
+        None => format!("| {} | {} |", mutation.name, caught.join(", ")),
+    }
 }
 
 fn finding(list: &File, mutation: &Mutation, message: &str) -> Finding {

@@ -65,3 +65,28 @@ fn what_proves_nothing_is_found() {
     assert_eq!(findings(&also), [format!("{at}there is no mutation n")]);
     assert_eq!(findings("[[mutation]]\nname = 'm'\n").len(), 1);
 }
+
+/// A list that is kept by hand falls behind what it lists.
+#[test]
+fn the_document_lists_each_and_no_other() {
+    let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
+    let told = |table: &str| -> Vec<String> {
+        let survivor =
+            entry("fn sync()", "test = 'cargo test -p a'\nsurvives = 'it is done twice'").replace("'m'", "'n'");
+        let files = [
+            file("crates/a/src/sync.rs", CODE),
+            file("crates/a/src/sync/tests.rs", "fn the_order_is_kept() {}"),
+            file("xtask/mutations/a.toml", &format!("{}{survivor}", entry("two();", CAUGHT))),
+            file(TESTING, table),
+        ];
+        check(&files).iter().map(ToString::to_string).collect()
+    };
+    let (m, n) = ("| m | `sync::tests::the_order_is_kept` |", "| n | none can: it is done twice |");
+    assert_eq!(told(&format!("# T\n\n{LIST}{m}\n{n}\n\nmore\n")), [""; 0]);
+    assert_eq!(told(&format!("# T\n\n{LIST}{m}\n")), [format!("docs/testing.md:4: [mutation] not in the list: {n}")]);
+    assert_eq!(
+        told(&format!("{LIST}{m}\n{n}\n| o | `gone` |\n")),
+        ["docs/testing.md:5: [mutation] no mutation of `xtask/mutations`"]
+    );
+    assert_eq!(told("# T\n").len(), 1);
+}
