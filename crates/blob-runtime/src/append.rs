@@ -11,7 +11,7 @@
 //!   in the caller: whoever needs its end polls it; if all of them are dropped, the next one to come finishes it. So no
 //!   dropped future loses or doubles a byte (P7).
 //! - **Group commit.** Whoever comes while a sync runs waits for the next one, which covers all that was appended by
-//!   then. One of them starts it; all get its answer.
+//!   then. One of them starts it, once as many are there as the time before; all get its answer.
 //! - **A failed write loses nothing.** Its bytes stay in memory, and the next sync writes them again. A follower never
 //!   takes Ok from a leader that failed: it tries by itself.
 //! - **A failed sync poisons.** Nothing is known then; everyone who waits and everyone who comes gets
