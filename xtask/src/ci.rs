@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
+use crate::crash::coverage;
 use crate::process::{Failure, cargo, run as run_command, run_and_keep};
 use crate::tidy;
 use crate::workspace::{Package, Workspace};
@@ -52,6 +53,8 @@ enum Step {
     Benches,
     /// `blob-runtime` checked for a target that is not Unix, when one is installed.
     Cross,
+    /// The fuzzer: its tests, all inputs that are kept, and a short run of each target, when there is a C++ compiler.
+    Fuzz,
 }
 
 impl fmt::Display for Step {
@@ -61,8 +64,9 @@ impl fmt::Display for Step {
     }
 }
 
-/// Packages outside the workspace. They are formatted; what they depend on takes minutes to build, so they are not built.
-const OUTSIDE: [&str; 2] = ["xtask/peers/Cargo.toml", "xtask/peers/reference/Cargo.toml"];
+/// Packages outside the workspace. All are formatted; what the peers depend on takes minutes to build, so they are not
+/// built.
+const OUTSIDE: [&str; 3] = ["xtask/peers/Cargo.toml", "xtask/peers/reference/Cargo.toml", coverage::MANIFEST];
 
 /// How a step that did not fail ended, with what is worth knowing about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +117,10 @@ fn check(step: Step, workspace: &Workspace) -> Result<Outcome, Failure> {
         }
         Step::Tidy => tidy::run(workspace).map(Outcome::Done),
         Step::Clippy => {
-            done(run_command(&mut cargo("clippy --locked --workspace --all-targets --all-features -- -D warnings")))
+            run_command(&mut cargo("clippy --locked --workspace --all-targets --all-features -- -D warnings"))?;
+            // Without libFuzzer itself, which needs a C++ compiler.
+            let fuzz = "clippy --locked --no-default-features --all-targets --manifest-path";
+            done(run_command(cargo(fuzz).arg(coverage::MANIFEST).args(["--", "-D", "warnings"])))
         }
         Step::Alone => {
             let libraries: Vec<_> = workspace.targets("lib").map(|(package, _)| package).collect();
@@ -152,6 +159,13 @@ fn check(step: Step, workspace: &Workspace) -> Result<Outcome, Failure> {
             Ok(Outcome::Done(format!("{count} compiled")))
         }
         Step::Cross => cross::check(workspace),
+        Step::Fuzz if !coverage::has_compiler()? => {
+            Ok(Outcome::Skipped("libFuzzer needs a C++ compiler, and there is none".into()))
+        }
+        Step::Fuzz => {
+            tested(cargo("test --locked --no-default-features --lib --manifest-path").arg(coverage::MANIFEST))?;
+            coverage::smoke(workspace).map(Outcome::Done)
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! `cargo xtask test-crash`: the crash suite, run wide.
 //!
 //! The suite is a program of its own, `crash` in `crates/testkit`: it wants all optimisation, and this one is to be built
-//! in a moment. So this builds that with a profile of its own and starts it; only `--mutations` is done here.
+//! in a moment. So this builds that with a profile of its own and starts it; only `--mutations` and the tier `coverage`,
+//! which is another program again, are done here.
 
+pub(crate) mod coverage;
 mod mutations;
 
 use clap::Parser;
@@ -20,6 +22,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "mutations")]
     only: Option<String>,
     /// For the suite: `--tier sim|kill|fuzz|model|all`, `--seeds N`, `--minutes M`, `--seed S`, `--jobs J`.
+    /// `--tier coverage` is the fuzzer: `--minutes M`, `--only TARGET`, `--jobs J`, `--merge`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     suite: Vec<String>,
 }
@@ -32,6 +35,9 @@ pub(crate) fn test(args: &Args) -> Result<(), Failure> {
     let workspace = Workspace::load()?;
     if args.mutations {
         return mutations::run_all(&workspace, args.only.as_deref());
+    }
+    if let Some(args) = coverage::Args::of(&args.suite) {
+        return coverage::fuzz(&workspace, &args?);
     }
     let mut command = cargo();
     command

@@ -27,7 +27,7 @@ pub mod small;
 mod world;
 
 pub use damage::{Edit, damage};
-pub use draw::Breadth;
+pub use draw::{Breadth, MAX_SCRIPT_RECORDS, SCRIPT_RECORD_BYTES};
 pub use items::{Id, Item};
 pub use oracle::{Checked, Oracle, Promise, Violation};
 pub use print::{literal, print};

@@ -1,10 +1,18 @@
-//! Draws scripts from seeds: the workload generator.
+//! Draws scripts from seeds, or takes them out of given bytes: the workload generator.
 
 use blob_runtime::sim::{Crash, Cut, Granularity};
 use fastrand::Rng;
 
 use super::items::RECORD_MIN_BYTES;
 use super::script::{End, FaultAt, Life, Op, Script, Settings};
+
+mod choices;
+mod decode;
+#[cfg(test)]
+mod tests;
+
+use choices::Choices;
+pub use decode::{MAX_SCRIPT_RECORDS, SCRIPT_RECORD_BYTES};
 
 /// How much of what there is a script may draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +43,7 @@ impl Breadth {
 const SECTIONS: [u64; 4] = [0, 1, 7, u64::MAX];
 
 struct Draw {
-    rng: Rng,
+    rng: Choices,
     breadth: Breadth,
     compress: bool,
 }
@@ -53,7 +61,7 @@ impl Script {
             1 => Some(Granularity::Sector),
             _ => None,
         };
-        let mut draw = Draw { rng, breadth, compress };
+        let mut draw = Draw { rng: Choices::Seed(rng), breadth, compress };
         let lives = draw.lives();
         Self { seed, record_bytes, ordered, stale: breadth == Breadth::Stale, granularity, lives }
     }
