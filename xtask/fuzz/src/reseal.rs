@@ -102,6 +102,10 @@ pub(crate) fn frames(content: &mut [u8], binding: Binding, payloads: bool) {
 /// The two slots of a manifest.
 pub(crate) fn slots(content: &mut [u8], binding: Binding) {
     for (slot, bytes) in content.chunks_exact_mut(SLOT_BYTES).take(2).enumerate() {
+        // One that was never written.
+        if bytes.iter().all(|byte| *byte == 0) {
+            continue;
+        }
         let mut crc = binding.hasher();
         crc.update(&(slot as u64).to_be_bytes());
         crc.update(bytes.get(..SLOT_BYTES - CRC_BYTES).unwrap_or_default());

@@ -9,9 +9,9 @@ use fastrand::Rng;
 use testkit::crash::SCRIPT_RECORD_BYTES;
 
 use crate::input::compact;
-use crate::targets::Target;
 use crate::targets::store::edit::{FORGES, KINDS};
 use crate::targets::store::{RECORD_BYTES, templates};
+use crate::targets::{Target, frame};
 
 /// Writes them into a folder and answers how many.
 ///
@@ -43,9 +43,13 @@ fn inputs(target: Target) -> Vec<Vec<u8>> {
             };
             starts.take(12).enumerate().map(with_flags).collect()
         }
-        // Bit 0: the checksums of another blob are made anew.
-        Target::Page => files(1).map(|bytes| [&[0x11, 0, 40][..], &behind(bytes)].concat()).collect(),
-        Target::Frame => files(2).map(|bytes| [&[0x03, 0, 60][..], &behind(bytes)].concat()).collect(),
+        // Bit 0: the checksums of another blob are made anew. Of the sizes of pages and tags those that the file has.
+        Target::Page => {
+            files(1).map(|bytes| [&[page_bits(bytes) << 4 | 1, 0, 40][..], &behind(bytes)].concat()).collect()
+        }
+        Target::Frame => {
+            files(2).map(|bytes| [&[tag_size(bytes) << 6 | 3, 0, 60][..], &behind(bytes)].concat()).collect()
+        }
         Target::Manifest => files(3).map(|bytes| [&[0x01][..], &behind(bytes)].concat()).collect(),
         Target::Store => stores(),
         Target::Operations => {
@@ -54,6 +58,20 @@ fn inputs(target: Target) -> Vec<Vec<u8>> {
             [2, 5, 9, 14, 20, 28, 40].into_iter().cycle().take(28).map(script).collect()
         }
     }
+}
+
+/// The field of a header that says the size of pages or tags.
+fn unit(file: &[u8]) -> u32 {
+    file.get(12..16).map_or(0, |field| field.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)))
+}
+
+fn page_bits(file: &[u8]) -> u8 {
+    u8::try_from(unit(file).trailing_zeros().saturating_sub(6)).unwrap_or(0)
+}
+
+fn tag_size(file: &[u8]) -> u8 {
+    let number = frame::TAG_BYTES.iter().position(|size| u32::from(*size) == unit(file));
+    number.and_then(|number| u8::try_from(number).ok()).unwrap_or(0)
 }
 
 fn stores() -> Vec<Vec<u8>> {

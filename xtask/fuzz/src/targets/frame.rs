@@ -21,14 +21,15 @@ const MAX_BYTES: usize = 96 << 10;
 /// The largest value that is read.
 const MAX_VALUE_BYTES: u32 = 1 << 20;
 pub(crate) const NAME: [u8; 8] = 3_u64.to_be_bytes();
-pub(crate) const TAG_BYTES: u16 = 3;
+/// Sizes of tags: a glob's, a pair's, and others.
+pub(crate) const TAG_BYTES: [u16; 4] = [0, 16, 3, 40];
 
-pub(crate) fn header() -> Header {
-    Header { kind: Kind::VALUES, unit: TAG_BYTES.into(), item: 0, store: StoreId(7), salt: Salt(9) }
+pub(crate) fn header(tag_bytes: u16) -> Header {
+    Header { kind: Kind::VALUES, unit: tag_bytes.into(), item: 0, store: StoreId(7), salt: Salt(9) }
 }
 
 /// `flags u8 │ where a cut was decided and a floor is known, u16 │ the blob, without its zeros`. Bit 0: headers'
-/// checksums are made anew, bit 1: the payloads' too.
+/// checksums are made anew, bit 1: the payloads' too; the highest two: tag size.
 ///
 /// # Panics
 /// When a promise is broken.
@@ -36,11 +37,12 @@ pub fn run(data: &[u8]) {
     let mut input = Input(data);
     let (flags, place) = (input.u8(), input.u16());
     let mut bytes = expand(&mut input, MAX_BYTES);
-    let binding = header().binding(&NAME);
+    let header = header(TAG_BYTES[usize::from(flags >> 6)]);
+    let binding = header.binding(&NAME);
     if flags & 1 != 0 {
         reseal::frames(&mut bytes, binding, flags & 2 != 0);
     }
-    for tag_bytes in [TAG_BYTES, 0, u16::MAX] {
+    for tag_bytes in TAG_BYTES.into_iter().chain([u16::MAX]) {
         if let Ok(head) = RawFrame(&bytes).verify(Place { binding, offset: 0 }, tag_bytes) {
             assert_eq!(bytes.get(..head.header.encode().len()), Some(&head.header.encode()[..]), "P3: another header");
         }
@@ -52,7 +54,7 @@ pub fn run(data: &[u8]) {
         floor: if flags & 8 != 0 { place } else { 0 },
         cut: (flags & 16 != 0).then_some(cut),
     };
-    let Some(blob) = Memory::new(&NAME, header(), bytes) else { return };
+    let Some(blob) = Memory::new(&NAME, header, bytes) else { return };
     block_on(look(&blob, evidence, place));
 }
 

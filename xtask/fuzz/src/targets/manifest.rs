@@ -63,7 +63,9 @@ async fn look(bytes: Vec<u8>) -> Result<(), Error> {
 }
 
 async fn change(storage: &Arc<dyn Storage>, manifest: &Manifest) -> Result<(), Error> {
-    manifest.update(|state| state.user = Bytes::from_static(b"changed")).await?;
+    for text in ["changed", "again"] {
+        manifest.update(|state| state.user = Bytes::from_static(text.as_bytes())).await?;
+    }
     let wanted = manifest.state();
     match manifest::find(storage, PARTITION).await? {
         Finding::Found(found) => assert_eq!(found.state(), &wanted, "P6: a change is undone"),

@@ -93,6 +93,11 @@ async fn visit(sim: Sim, case: Case, again: bool) -> Option<Values> {
     }
 }
 
+/// A value in few words.
+fn told(value: &[u8]) -> String {
+    format!("{} bytes with checksum {:08x}", value.len(), crc32fast::hash(value))
+}
+
 /// What is read where, judged.
 struct Judge {
     case: Case,
@@ -107,10 +112,11 @@ impl Judge {
     fn see(&mut self, place: (u64, u64), value: &[u8]) {
         if let Some(template) = self.case.sound {
             let right = template.values.get(&place).map(|value| &value[..]);
-            assert!(right == Some(value), "P3: {place:?} is {value:?}, not {right:?}");
+            assert!(right == Some(value), "P3: {place:?} is {}, not {}", told(value), right.map_or("".into(), told));
         }
         if let Some(same) = self.values.insert(place, value.to_vec()) {
-            assert!(same == value, "P3: {place:?} is {value:?}, and was {same:?} when it was read in another way");
+            let (now, then) = (|| told(value), || told(&same));
+            assert!(same == value, "P3: {place:?} is {}, and was {} when it was read in another way", now(), then());
         }
     }
 }
