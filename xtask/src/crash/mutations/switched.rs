@@ -21,7 +21,7 @@ const ROUNDS: usize = 40;
 #[derive(Debug)]
 pub(super) struct Ground {
     pub(super) tree: Tree,
-    pub(super) binaries: BTreeMap<Options, Vec<Binary>>,
+    pub(super) binaries: Programs,
     /// Rows that could not be switched, by their numbers, and why.
     pub(super) refused: BTreeMap<usize, String>,
 }
@@ -139,13 +139,16 @@ fn crate_root(file: &str) -> Option<PathBuf> {
     (!is_program).then(|| ["crates", package, "src", "lib.rs"].iter().collect())
 }
 
-/// Builds all tests that the rows name.
+/// The programs that each `cargo test` would run.
+type Programs = BTreeMap<Options, Vec<Binary>>;
+
+/// Builds all tests that the rows name. Answers them, or what the compiler says against it.
 fn build(
     tree: &Tree,
     all: &[Mutation],
     rows: &[usize],
     files: &BTreeMap<String, Switched>,
-) -> Result<Result<BTreeMap<Options, Vec<Binary>>, Vec<Complaint>>, Failure> {
+) -> Result<Result<Programs, Vec<Complaint>>, Failure> {
     let packages: BTreeSet<&str> = files.keys().filter_map(|file| file.split('/').nth(1)).collect();
     let complaints = match packages.is_empty() {
         true => Vec::new(),
