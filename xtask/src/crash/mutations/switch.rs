@@ -74,10 +74,11 @@ impl Switched {
 }
 
 /// A block with those that change it.
-struct Site<'a> {
+struct Site {
     /// Between its braces, behind its inner attributes.
     content: Range<usize>,
-    edits: Vec<Edit<'a>>,
+    /// The row of each, and the content as it leaves it.
+    changed: Vec<(u32, String)>,
 }
 
 /// Switches `edits` into `source`.
@@ -87,15 +88,15 @@ struct Site<'a> {
 pub(super) fn switch(source: &str, edits: &[Edit<'_>]) -> syn::Result<Switched> {
     let blocks = blocks::contents(source)?;
     let mut switched = Switched::default();
-    let mut sites: Vec<Site<'_>> = Vec::new();
+    let mut sites: Vec<Site> = Vec::new();
     for edit in edits {
         match site_of(source, &blocks, edit) {
             Err(why) => switched.refused.push((edit.row, why)),
-            Ok(content) => {
+            Ok((content, text)) => {
                 switched.places.push((edit.row, content.clone()));
                 match sites.iter_mut().find(|site| site.content == content) {
-                    Some(site) => site.edits.push(*edit),
-                    None => sites.push(Site { content, edits: vec![*edit] }),
+                    Some(site) => site.changed.push((edit.row, text)),
+                    None => sites.push(Site { content, changed: vec![(edit.row, text)] }),
                 }
             }
         }
@@ -106,36 +107,68 @@ pub(super) fn switch(source: &str, edits: &[Edit<'_>]) -> syn::Result<Switched> 
     Ok(switched)
 }
 
-/// The innermost block that an edit can be made in.
-fn site_of(source: &str, blocks: &[Range<usize>], edit: &Edit<'_>) -> Result<Range<usize>, &'static str> {
-    let found = find(source, edit).ok_or("its `find` does not occur once")?;
-    let around = blocks.iter().filter(|block| block.start <= found.start && found.end <= block.end);
-    let innermost = around.min_by_key(|block| block.len()).ok_or("it is in no block that runs")?;
-    let content = behind_attributes(source, innermost);
-    if content.start > found.start {
-        return Err("it changes an attribute");
+/// The content of the innermost block that an edit can be made in, and as that leaves it.
+fn site_of(source: &str, blocks: &[Range<usize>], edit: &Edit<'_>) -> Result<(Range<usize>, String), &'static str> {
+    let change = change(source, edit).ok_or("its `find` does not occur once")?;
+    let is_around = |block: &&Range<usize>| block.start <= change.place.start && change.place.end <= block.end;
+    let mut around: Vec<&Range<usize>> = blocks.iter().filter(is_around).collect();
+    around.sort_by_key(|block| block.len());
+    let mut why = "it is in no block that runs";
+    for block in around {
+        let content = behind_attributes(source, block);
+        if content.start > change.place.start {
+            return Err("it changes an attribute");
+        }
+        // One that changes where blocks begin and end needs the block around those; the braces of a file's text would
+        // not be in pairs with it, and nobody could be blamed for what follows.
+        let text = change.within(source, &content);
+        match syn::parse_str::<syn::Block>(&format!("{{{text}\n}}")) {
+            Ok(_) => return Ok((content, text)),
+            Err(_) => why = "no block around it parses",
+        }
     }
-    // Unbalanced braces would put what follows into the wrong block, and nobody could be blamed for it.
-    match syn::parse_str::<syn::Block>(&format!("{{{}\n}}", changed(source, &content, edit))) {
-        Ok(_) => Ok(content),
-        Err(_) => Err("its block does not parse"),
-    }
+    Err(why)
 }
 
-/// Where its text is, without the space around it, which may lie beyond a brace.
-fn find(source: &str, edit: &Edit<'_>) -> Option<Range<usize>> {
+/// What an edit changes.
+struct Change<'a> {
+    /// What goes, without what stays before and behind it.
+    bytes: Range<usize>,
+    /// The same without the space around it, which may lie beyond a brace.
+    place: Range<usize>,
+    /// What comes.
+    text: &'a str,
+}
+
+/// Of the text that is found, only what is not the same afterwards: the context that makes it occur once may begin before
+/// a block or end behind it.
+fn change<'a>(source: &str, edit: &Edit<'a>) -> Option<Change<'a>> {
     let mut all = source.match_indices(edit.find);
     let (at, _) = all.next()?;
-    let trimmed = edit.find.trim();
-    let start = at + edit.find.find(trimmed)?;
-    (all.next().is_none() && !trimmed.is_empty()).then(|| start..start + trimmed.len())
+    if all.next().is_some() {
+        return None;
+    }
+    let (find, text) = (edit.find, edit.replace);
+    let before: usize =
+        find.chars().zip(text.chars()).take_while(|(a, b)| a == b).map(|(same, _)| same.len_utf8()).sum();
+    let (find, text) = (&find[before..], &text[before..]);
+    let behind: usize =
+        find.chars().rev().zip(text.chars().rev()).take_while(|(a, b)| a == b).map(|(same, _)| same.len_utf8()).sum();
+    let (find, text) = (&find[..find.len() - behind], &text[..text.len() - behind]);
+    let bytes = at + before..at + before + find.len();
+    let start = match find.trim_start() {
+        "" => bytes.start,
+        trimmed => bytes.end - trimmed.len(),
+    };
+    Some(Change { place: start..start + find.trim().len(), bytes, text })
 }
 
-/// A block's content with an edit made. Of the space around what is found no more goes than lies within the block.
-fn changed(source: &str, content: &Range<usize>, edit: &Edit<'_>) -> String {
-    let at = source.find(edit.find).unwrap_or(content.start);
-    let (from, to) = (at.max(content.start), (at + edit.find.len()).min(content.end));
-    [&source[content.start..from], edit.replace, &source[to..content.end]].concat()
+impl Change<'_> {
+    /// A block's content with it made. Of the space around what goes no more goes than lies within the block.
+    fn within(&self, source: &str, content: &Range<usize>) -> String {
+        let (from, to) = (self.bytes.start.max(content.start), self.bytes.end.min(content.end));
+        [&source[content.start..from], self.text, &source[to..content.end]].concat()
+    }
 }
 
 /// Inner attributes are only allowed where a body begins: they stay there.
@@ -153,7 +186,7 @@ fn behind_attributes(source: &str, block: &Range<usize>) -> Range<usize> {
 }
 
 /// Writes a part of the source; `sites` are those in it, each before those within.
-fn emit(source: &str, part: Range<usize>, sites: &[Site<'_>], to: &mut Switched) {
+fn emit(source: &str, part: Range<usize>, sites: &[Site], to: &mut Switched) {
     let mut at = part.start;
     let mut rest = sites;
     while let Some((site, behind)) = rest.split_first() {
@@ -167,19 +200,19 @@ fn emit(source: &str, part: Range<usize>, sites: &[Site<'_>], to: &mut Switched)
 }
 
 /// Writes a block's content: the copies, which hold no switch, and then what it was, with the switches within.
-fn emit_site(source: &str, site: &Site<'_>, within: &[Site<'_>], to: &mut Switched) {
+fn emit_site(source: &str, site: &Site, within: &[Site], to: &mut Switched) {
     let begin = to.text.len();
     to.text.push(' ');
-    for edit in &site.edits {
-        to.text.push_str(&format!("if crate::__mutated({}) {{", edit.row));
+    for (row, text) in &site.changed {
+        to.text.push_str(&format!("if crate::__mutated({row}) {{"));
         let start = to.text.len();
-        to.text.push_str(&changed(source, &site.content, edit));
-        to.copies.push((edit.row, start..to.text.len()));
+        to.text.push_str(text);
+        to.copies.push((*row, start..to.text.len()));
         // On a line of its own: a block may end with a comment.
         to.text.push_str("\n} else ");
     }
     to.text.push('{');
     emit(source, site.content.clone(), within, to);
     to.text.push_str("\n} ");
-    to.chains.push((site.edits.iter().map(|edit| edit.row).collect(), begin..to.text.len()));
+    to.chains.push((site.changed.iter().map(|(row, _)| *row).collect(), begin..to.text.len()));
 }

@@ -91,30 +91,45 @@ fn a_block_in_the_arguments_of_a_macro() {
 #[test]
 fn space_around_what_is_found() {
     let source = "fn f() {\n    a();\n    b();\n}\n";
-    for (find, replace) in
-        [("    b();\n", "    x();\n"), ("\n    b();\n", "\n    x();\n"), ("    b();\n}\n", "    x();\n}\n")]
-    {
-        let outcome = switch(source, &[edit(0, find, replace)]).unwrap();
-        match find.contains('}') {
-            true => assert_eq!(outcome.refused, [(0, "it is in no block that runs")]),
-            false => assert_eq!(
-                outcome.text,
-                "fn f() { if crate::__mutated(0) {\n    a();\n    x();\n\n} else {\n    a();\n    b();\n\n} }\n"
-            ),
-        }
+    for (find, replace) in [("    b();\n", "    x();\n"), ("\n    b();\n", "\n    x();\n"), ("b", "x")] {
+        assert_eq!(
+            switch(source, &[edit(0, find, replace)]).unwrap().text,
+            "fn f() { if crate::__mutated(0) {\n    a();\n    x();\n\n} else {\n    a();\n    b();\n\n} }\n"
+        );
     }
-    let inner = switch("fn f() { if c {\nb\n} }", &[edit(0, "\nb\n}", "\nx\n}")]).unwrap();
     assert_eq!(
-        squeezed(&inner.text),
-        "fn f() { if crate::__mutated(0) { if c { x } } else { if c { b } } }",
-        "the brace is found, so the block around it is meant"
+        switched("fn f() { g(|| {\n    a }) }", &[edit(0, "\n    a ", "")]),
+        "fn f() { g(|| { if crate::__mutated(0) { } else { a } }) }"
     );
-    let beyond = switch("fn f() { if c { b}\n}", &[edit(0, "b", "x")]).unwrap();
-    assert_eq!(
-        squeezed(&beyond.text),
-        "fn f() { if c { if crate::__mutated(0) { x } else { b } } }",
-        "a block without space"
-    );
+}
+
+/// What occurs twice is told apart by what is around it: that stays, so it says nothing of the block that is meant.
+#[test]
+fn context_is_no_part_of_a_change() {
+    let source = "fn f() {\n    a();\n    b();\n}\nfn g() {\n    b();\n}\n";
+    for (find, replace) in [
+        ("    b();\n}\nfn g", "    x();\n}\nfn g"),
+        ("    b();\n}\nfn g", "}\nfn g"),
+        ("fn f() {\n    a();\n    b();", "fn f() {\n    a();\n"),
+        ("}\nfn g() {\n", "}\nfn g() {\n    y();\n"),
+    ] {
+        let text = switched(source, &[edit(0, find, replace)]);
+        let half = text.find("fn g").unwrap();
+        let (first, second) = text.split_at(half);
+        assert_eq!(replace.contains("y();"), second.contains("__mutated"), "{text}");
+        assert_ne!(first.contains("__mutated"), second.contains("__mutated"), "{text}");
+    }
+}
+
+/// A condition is taken away, with its braces and the block that they were.
+#[test]
+fn a_change_of_blocks_is_made_around_them() {
+    let found = "if c { a }";
+    let around = "fn f() { if crate::__mutated(0) { X } else { if c { a } } }";
+    for replace in ["a", "if d { a }", "if c { b } else { a }", "if c { a } else { b }", "{ a }", ""] {
+        let text = switched("fn f() { if c { a } }", &[edit(0, found, replace)]);
+        assert_eq!(text, around.replace(" X ", &format!(" {replace} ")).replace("  ", " "));
+    }
 }
 
 /// A comment at the end of a block does not take the brace with it.
@@ -171,7 +186,7 @@ fn a_constant_in_a_function() {
 fn what_cannot_be_made_is_refused() {
     assert_eq!(refused("fn f() { a }", "b", "x"), "its `find` does not occur once");
     assert_eq!(refused("fn f() { a; a }", "a", "x"), "its `find` does not occur once");
-    assert_eq!(refused("fn f() { a }", "a", "{ x"), "its block does not parse");
+    assert_eq!(refused("fn f() { a }", "a", "{ x"), "no block around it parses");
     assert!(switch("fn f() { a", &[]).is_err());
 }
 
