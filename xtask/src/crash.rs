@@ -7,20 +7,29 @@
 pub(crate) mod coverage;
 mod mutations;
 
+use std::num::NonZeroUsize;
+
 use clap::Parser;
 
+use self::mutations::Wanted;
 use crate::process::{Failure, cargo, run};
 use crate::workspace::Workspace;
 
 /// What to run. All that is not named here goes to the suite: see `cargo xtask test-crash -- --help`.
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
-    /// Apply each mutation of `xtask/mutations` to a scratch copy, and see that its test fails.
+    /// Put each mutation of `xtask/mutations` into a scratch copy, and see that its tests fail.
     #[arg(long)]
     mutations: bool,
     /// With `--mutations`: only those with this in their name.
     #[arg(long, requires = "mutations")]
     only: Option<String>,
+    /// With `--mutations`: build each alone, not all together behind switches.
+    #[arg(long, requires = "mutations")]
+    alone: bool,
+    /// So many at once; unless set, as many as there are cores.
+    #[arg(long)]
+    jobs: Option<NonZeroUsize>,
     /// For the suite: `--tier sim|kill|fuzz|model|all`, `--seeds N`, `--minutes M`, `--seed S`, `--jobs J`.
     /// `--tier coverage` is the fuzzer: `--minutes M`, `--only TARGET`, `--jobs J`, `--merge`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -34,14 +43,19 @@ pub(crate) struct Args {
 pub(crate) fn test(args: &Args) -> Result<(), Failure> {
     let workspace = Workspace::load()?;
     if args.mutations {
-        return mutations::run_all(&workspace, args.only.as_deref());
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let jobs = args.jobs.unwrap_or_else(cores);
+        return mutations::run_all(&workspace, Wanted { only: args.only.as_deref(), jobs, alone: args.alone });
     }
     if let Some(args) = coverage::Args::of(&args.suite) {
         return coverage::fuzz(&workspace, &args?);
     }
     let mut command = cargo();
+    // The suite has the same option.
+    let jobs = args.jobs.map(|jobs| format!("--jobs={jobs}"));
     command
         .args(["run", "--quiet", "--profile", "crash", "--package", "testkit", "--bin", "crash", "--"])
+        .args(jobs)
         .args(&args.suite);
     run(command.current_dir(&workspace.root))
 }

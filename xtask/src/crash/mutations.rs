@@ -1,153 +1,199 @@
-//! Applies mutations one by one and sees that the tests find each.
+//! Puts mutations into the sources and sees that the tests find each.
+//!
+//! All that can be are put into one tree, each behind a switch that is set when a test runs, and built once: see
+//! [`switch`]. The others are built alone, one after the other.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use self::build::{Options, Tree};
+use self::judge::{Fate, Place, Verdict};
+use self::limit::End;
+use self::switched::Ground;
 use crate::mutation::{self, Mutation};
-use crate::process::{Failure, ask};
+use crate::process::Failure;
 use crate::workspace::Workspace;
 
+mod alone;
+mod build;
+mod judge;
+mod limit;
+mod switch;
+mod switched;
+mod tree;
+
 /// A test that a mutation has sent into a loop has failed.
-const LIMIT: Duration = Duration::from_secs(1800);
+const LIMIT: Duration = Duration::from_secs(600);
 
-/// What came of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Caught,
-    /// It is said to survive, and does.
-    Harmless,
-    Survived,
-    /// It is said to survive, and a test fails.
-    CaughtAfterAll,
-    /// The workspace does not compile with it: that says nothing about the tests.
-    DoesNotCompile,
+/// So many times what its command takes without a mutation a test may take with one: others run beside it.
+const PATIENCE: u32 = 5;
+
+/// Nobody knows how long a command takes until it has been run once.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// What to run, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// Only those with this in their name.
+    pub(super) only: Option<&'a str>,
+    /// So many at once.
+    pub(super) jobs: NonZeroUsize,
+    /// Each is built alone.
+    pub(super) alone: bool,
 }
 
-impl Fate {
-    fn is_right(self) -> bool {
-        matches!(self, Self::Caught | Self::Harmless)
-    }
-}
-
-/// Applies each mutation in a scratch copy below `target`.
+/// Tests each mutation in scratch copies below `target`.
 ///
 /// # Errors
 /// When one is not caught, or cannot be applied.
-pub(super) fn run_all(workspace: &Workspace, only: Option<&str>) -> Result<(), Failure> {
-    let copy = workspace.root.join("target").join("mutations");
-    let tree = copy.join("tree");
-    copy_tree(&workspace.root, &tree)?;
-    let mut wrong = Vec::new();
-    let mut count = 0;
+pub(super) fn run_all(workspace: &Workspace, wanted: Wanted<'_>) -> Result<(), Failure> {
+    let began = Instant::now();
+    let folder = workspace.root.join("target").join("mutations");
     let all = mutation::load(&workspace.root)?;
-    for mutation in &all {
-        if only.is_some_and(|only| !mutation.name.contains(only)) {
-            continue;
+    let is_wanted = |row: &usize| wanted.only.is_none_or(|only| all[*row].name.contains(only));
+    let rows: Vec<usize> = (0..all.len()).filter(is_wanted).collect();
+    let mut report = Report { all: &all, fates: BTreeMap::new(), wrong: Vec::new() };
+    let mut alone = rows.clone();
+    if !wanted.alone {
+        let ground = switched::prepare(&workspace.root, &folder.join("switched"), &all, &rows)?;
+        alone.retain(|row| ground.refused.contains_key(row));
+        let switched: Vec<usize> = rows.into_iter().filter(|row| !alone.contains(row)).collect();
+        for row in &alone {
+            println!("built alone: {}: {}", all[*row].name, ground.refused[row]);
         }
-        count += 1;
+        println!("built in {:.0} s", began.elapsed().as_secs_f64());
+        let logs = folder.join("log");
+        let limits = sound(&ground, &all, &switched, &logs)?;
+        run_switched(&ground, &switched, &limits, &logs, wanted.jobs, &mut report)?;
+    }
+    run_alone(&workspace.root, &folder, &alone, &mut report)?;
+    report.end(alone.len(), began.elapsed())
+}
+
+/// What is known so far.
+struct Report<'a> {
+    all: &'a [Mutation],
+    fates: BTreeMap<Fate, usize>,
+    wrong: Vec<&'a str>,
+}
+
+impl Report<'_> {
+    fn add(&mut self, row: usize, verdict: &Verdict, took: Duration) {
+        let name = self.all[row].name.as_str();
+        let note = if verdict.note.is_empty() { String::new() } else { format!(" ({})", verdict.note) };
+        println!("{:<18}{:>6.1} s  {name}{note}", format!("{:?}", verdict.fate), took.as_secs_f64());
+        *self.fates.entry(verdict.fate).or_default() += 1;
+        if !verdict.fate.is_right() {
+            self.wrong.push(name);
+        }
+    }
+
+    fn end(self, alone: usize, took: Duration) -> Result<(), Failure> {
+        let count: usize = self.fates.values().sum();
+        let fates: Vec<String> = self.fates.iter().map(|(fate, count)| format!("{count} {fate:?}")).collect();
+        println!("{count} mutations: {}; {alone} built alone; {:.0} s", fates.join(", "), took.as_secs_f64());
+        match self.wrong.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::new(format!("not as they should be: {}", self.wrong.join("; ")))),
+        }
+    }
+}
+
+/// Runs each command with all switches off, for otherwise its failures would say nothing; answers how long it may take
+/// with one on.
+fn sound<'a>(
+    ground: &Ground,
+    all: &'a [Mutation],
+    rows: &[usize],
+    logs: &Path,
+) -> Result<BTreeMap<&'a str, Duration>, Failure> {
+    let mut commands: BTreeMap<&str, Option<u64>> = BTreeMap::new();
+    for row in rows {
+        let seeds = commands.entry(&all[*row].test).or_default();
+        *seeds = (*seeds).max(all[*row].seeds);
+    }
+    let mut limits = BTreeMap::new();
+    for (at, (test, seeds)) in commands.into_iter().enumerate() {
         let began = Instant::now();
-        let fate = fate(mutation, &all, &tree, &copy.join("target"))?;
-        println!("{:<18}{:>6.0} s  {}", format!("{fate:?}"), began.elapsed().as_secs_f64(), mutation.name);
-        if !fate.is_right() {
-            wrong.push(mutation.name.as_str());
+        let log = logs.join(format!("sound-{at}.txt"));
+        tree::write(&log, b"")?;
+        let place = Place { tree: &ground.tree, binaries: &[], on: String::new(), log: &log, limit: LONG };
+        if place.whole(test, seeds)? != End::Well {
+            return Err(Failure::new(format!("`{test}` fails with all switches off: {}", log.display())));
         }
+        println!("{:<18}{:>6.1} s  {test}", "Sound", began.elapsed().as_secs_f64());
+        limits.insert(test, LIMIT.max(began.elapsed() * PATIENCE));
     }
-    match wrong.is_empty() {
-        true => {
-            println!("{count} mutations, all as they should be");
-            Ok(())
-        }
-        false => Err(Failure::new(format!("not as they should be: {}", wrong.join("; ")))),
-    }
+    Ok(limits)
 }
 
-fn fate(mutation: &Mutation, all: &[Mutation], tree: &Path, target: &Path) -> Result<Fate, Failure> {
-    let beside = all.iter().filter(|other| mutation.also.contains(&other.name));
-    let mut sound: Vec<(PathBuf, String)> = Vec::new();
-    let outcome = std::iter::once(mutation)
-        .chain(beside)
-        .try_for_each(|part| apply(part, tree).map(|file| sound.push(file)))
-        .and_then(|()| test(mutation, tree, target));
-    // The last change first: two may be in one file.
-    for (path, text) in sound.into_iter().rev() {
-        fs::write(&path, text).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-    }
-    outcome
-}
-
-/// Applies one; answers the file and its text as it was.
-fn apply(mutation: &Mutation, tree: &Path) -> Result<(PathBuf, String), Failure> {
-    let path = tree.join(&mutation.file);
-    let failed = |error: std::io::Error| Failure::new(format!("{}: {}: {error}", mutation.name, path.display()));
-    let sound = fs::read_to_string(&path).map_err(failed)?;
-    if sound.matches(&mutation.find).count() != 1 {
-        return Err(Failure::new(format!("{}: its `find` does not occur once", mutation.name)));
-    }
-    fs::write(&path, sound.replace(&mutation.find, &mutation.replace)).map_err(failed)?;
-    Ok((path, sound))
-}
-
-fn test(mutation: &Mutation, tree: &Path, target: &Path) -> Result<Fate, Failure> {
-    let words: Vec<&str> = mutation.test.split_whitespace().skip(1).collect();
-    let cargo = |words: &[&str]| {
-        let mut command = crate::process::cargo();
-        if let Some(seeds) = mutation.seeds.filter(|_| std::env::var_os("SEEDS").is_none()) {
-            command.env("SEEDS", seeds.to_string());
-        }
-        command.args(words).current_dir(tree).env("CARGO_TARGET_DIR", target).env("RUSTFLAGS", "--cap-lints=warn");
-        command
+/// Tests the switched ones, several at once.
+fn run_switched(
+    ground: &Ground,
+    rows: &[usize],
+    limits: &BTreeMap<&str, Duration>,
+    logs: &Path,
+    jobs: NonZeroUsize,
+    report: &mut Report<'_>,
+) -> Result<(), Failure> {
+    let all = report.all;
+    let one = |row: usize| {
+        let mutation = &all[row];
+        let place = Place {
+            tree: &ground.tree,
+            binaries: ground.binaries.get(&Options::of(&mutation.test)).map_or(&[], Vec::as_slice),
+            on: switched::on(all, row),
+            log: &log_of(logs, row),
+            limit: limits.get(mutation.test.as_str()).copied().unwrap_or(LIMIT),
+        };
+        judge::judge(mutation, &place)
     };
-    // Built first: a mutation that does not compile has caught nothing.
-    let split = words.iter().position(|word| *word == "--").unwrap_or(words.len());
-    let mut build: Vec<&str> = words.get(..split).unwrap_or_default().to_vec();
-    build.push("--no-run");
-    if !ends_well(&mut cargo(&build))? {
-        return Ok(Fate::DoesNotCompile);
-    }
-    Ok(match (ends_well(&mut cargo(&words))?, mutation.survives.is_some()) {
-        (false, false) => Fate::Caught,
-        (true, true) => Fate::Harmless,
-        (true, false) => Fate::Survived,
-        (false, true) => Fate::CaughtAfterAll,
+    let next = AtomicUsize::new(0);
+    let (send, verdicts) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.get() {
+            let (send, next, one) = (send.clone(), &next, &one);
+            scope.spawn(move || {
+                while let Some(&row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let began = Instant::now();
+                    // Nobody listens any more once one has failed.
+                    if send.send((row, one(row), began.elapsed())).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        for (row, verdict, took) in verdicts {
+            report.add(row, &verdict?, took);
+        }
+        Ok(())
     })
 }
 
-/// Runs a program in silence: whether it exits with 0 in time.
-fn ends_well(command: &mut Command) -> Result<bool, Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("cannot run a test: {error}"));
-    let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = silent.spawn().map_err(failed)?;
-    let began = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().map_err(failed)? {
-            return Ok(status.success());
-        }
-        if began.elapsed() > LIMIT {
-            child.kill().and_then(|()| child.wait()).map_err(failed)?;
-            return Ok(false);
-        }
-        std::thread::sleep(Duration::from_millis(100));
+/// Builds and tests the others.
+fn run_alone(root: &Path, folder: &Path, rows: &[usize], report: &mut Report<'_>) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return Ok(());
     }
-}
-
-/// Copies what git knows, as it is now. Files that are as they were keep their times, so that little is built anew.
-fn copy_tree(root: &Path, tree: &Path) -> Result<(), Failure> {
-    let mut list = Command::new("git");
-    list.args(["ls-files", "--cached", "--others", "--exclude-standard"]).current_dir(root);
-    let Some(files) = ask(&mut list)? else { return Err(Failure::new("there is no git")) };
-    for file in files.lines() {
-        let (from, to): (PathBuf, PathBuf) = (root.join(file), tree.join(file));
-        let failed = |error: std::io::Error| Failure::new(format!("cannot copy {}: {error}", from.display()));
-        let Ok(bytes) = fs::read(&from) else { continue };
-        if fs::read(&to).is_ok_and(|there| there == bytes) {
-            continue;
-        }
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
-        fs::write(&to, bytes).map_err(failed)?;
+    let tree = Tree { root: folder.join("tree"), target: folder.join("target") };
+    tree::copy(root, &tree.root, |_, sound| sound)?;
+    for &row in rows {
+        let began = Instant::now();
+        let log = log_of(&folder.join("log"), row);
+        // How long its command takes without it is not known.
+        let place = Place { tree: &tree, binaries: &[], on: String::new(), log: &log, limit: LIMIT * PATIENCE };
+        let verdict = alone::test(&report.all[row], report.all, place)?;
+        report.add(row, &verdict, began.elapsed());
     }
     Ok(())
+}
+
+/// Where the tests of a row write to.
+fn log_of(logs: &Path, row: usize) -> PathBuf {
+    logs.join(format!("{row}.txt"))
 }

@@ -116,18 +116,26 @@ fn a_file_cut_at_every_length() {
                 let error = found.unwrap_err();
                 assert!(matches!(error.storage(), Some(blob_runtime::Error::Corrupt { .. })), "{len}: {error:?}");
             }
-            let storage = harmed(false, async |blob: Arc<dyn Blob>| blob.resize(len).await.unwrap()).await;
+            // Bytes that are missing count as zeros, and a checksum may end with some: with them a page is as it was.
+            let mut read = len;
+            let cut = async |blob: Arc<dyn Blob>| {
+                let rest = usize::try_from(len.next_multiple_of(64) - len).unwrap();
+                let rest = blob.read_at(len, rest).await.unwrap();
+                read += rest.iter().take_while(|byte| **byte == 0).count() as u64;
+                blob.resize(len).await.unwrap();
+            };
+            let storage = harmed(false, cut).await;
             let journal = Journal::<u64>::open(Arc::clone(&storage), config()).await.unwrap();
             // Every other page was synced with one item, in the first slot, before it was filled: when the second slot is
             // cut, that one counts. The others have one slot, and miss nothing but an empty one.
-            let of_the_last = match (len % 64 >= 64 - 12, len / 64 % 2) {
+            let of_the_last = match (read % 64 >= 64 - 12, read / 64 % 2) {
                 (false, _) => 0,
                 (true, 0) => 1,
                 (true, _) => 5,
             };
-            let kept = len / 64 * 5 + of_the_last;
+            let kept = read / 64 * 5 + of_the_last;
             assert_eq!(journal.len(1).await.unwrap(), kept, "{len}");
-            if len % 64 != 0 && of_the_last == 0 {
+            if len % 64 != 0 && kept == len / 64 * 5 {
                 let recovery = &journal.recovery().sections[0];
                 assert!(matches!(recovery.reason, Reason::TornTail(_)), "{recovery:?}");
                 assert_eq!((recovery.items, recovery.dropped_bytes), (kept, len % 64));
