@@ -70,7 +70,8 @@ impl Script {
 impl Draw {
     fn lives(&mut self) -> Vec<Life> {
         // One life that works, then up to three that mostly crash while they recover; sometimes another that works.
-        let mut lives = vec![self.life(false)];
+        let regrows = self.breadth == Breadth::Stale && self.rng.bool();
+        let mut lives = vec![if regrows { self.regrowth() } else { self.life(false) }];
         let recoveries = self.rng.usize(0..4);
         lives.extend((0..recoveries).map(|_| self.life(true)));
         if self.rng.bool() {
@@ -95,6 +96,35 @@ impl Draw {
             _ => Crash::Power(Cut::Random),
         };
         Life { settings: self.settings(), ops: (0..count).map(|_| self.op()).collect(), end: End { step, crash } }
+    }
+
+    /// A life that ends where the past of a file may show: its values were cut, have grown again, and the last of them are
+    /// written and not synced. Their sizes differ by that of a seal, so that something new often ends where something old
+    /// did: there an old frame would fit.
+    fn regrowth(&mut self) -> Life {
+        let append = |draw: &mut Self| Op::Append { section: 1, len: [10, 50, 90][draw.rng.usize(0..3)] };
+        let some = |draw: &mut Self, most: usize| -> Vec<Op> {
+            let count = draw.rng.usize(1..most);
+            (0..count).map(|_| append(draw)).collect()
+        };
+        let (sync, back) = (Op::Sync { section: 1 }, self.rng.usize(1..5));
+        let mut ops = some(self, 9);
+        ops.extend([sync.clone(), Op::Rewind { section: 1, back, all_later: false }]);
+        ops.extend(some(self, 3));
+        ops.push(sync);
+        ops.extend(some(self, 4));
+        let settings = Settings {
+            index_buffer: 100_000,
+            value_buffer: self.rng.usize(1..60),
+            unsynced: 10_000,
+            checkpoint: 1_000_000,
+            preallocate: 0,
+            budget: None,
+            abandon: None,
+            ..self.settings()
+        };
+        let step = if self.rng.bool() { 10_000 } else { self.rng.u64(1..300) };
+        Life { settings, ops, end: End { step, crash: Crash::Power(Cut::Random) } }
     }
 
     fn settings(&mut self) -> Settings {

@@ -5,7 +5,7 @@ use crate::crash::literal;
 #[test]
 fn a_seed_draws_what_it_always_drew() {
     let literals = (0..8).chain([1000, 12_345]).map(|seed| literal(&Script::draw(seed, Breadth::of(seed))) + "\n");
-    assert_eq!(crc32fast::hash(literals.collect::<String>().as_bytes()), 0x772e_c0b2);
+    assert_eq!(crc32fast::hash(literals.collect::<String>().as_bytes()), 0xc393_19be);
 }
 
 #[test]
