@@ -53,6 +53,7 @@ pub mod sim;
 mod storage;
 mod sync;
 mod twins;
+mod yielding;
 
 pub use claims::{Activity, Claim, Claims};
 pub use error::{Error, Operation, Target};

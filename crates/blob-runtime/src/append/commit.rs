@@ -7,12 +7,12 @@ use std::sync::{Arc, Weak};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared as SharedFuture};
 
-use super::company::give_way;
 use super::layout::{Layout, Pending};
 use super::{Log, Shared, State};
 use crate::error::Error;
 use crate::storage::Blob;
 use crate::sync::lock;
+use crate::yielding::yield_now;
 
 /// A job under way. It lives in the log; whoever needs its end polls a clone.
 pub(super) type Job = SharedFuture<BoxFuture<'static, Result<(), Error>>>;
@@ -55,7 +55,7 @@ impl<L: Layout> Log<L> {
                 }
             };
             let Some((mut job, leads)) = next else {
-                give_way().await;
+                yield_now().await;
                 continue;
             };
             let mut polls = 0_u64;
@@ -64,10 +64,10 @@ impl<L: Layout> Log<L> {
                 job.poll_unpin(cx)
             });
             let result = ended.await;
-            if leads && kind == Kind::Sync {
-                lock(&self.0.state).company.note_blocks(polls == 1);
-            }
             if leads {
+                if kind == Kind::Sync {
+                    lock(&self.0.state).company.note_blocks(polls == 1);
+                }
                 // A write may plan less than was asked for (no page is full yet): it has done what it can.
                 return result;
             }

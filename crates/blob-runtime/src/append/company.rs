@@ -7,9 +7,6 @@
 //! gives way once in any case, for he may be one of many tasks on that thread; if he is alone, that costs far less than
 //! the sync he is about to make.
 
-use std::future::poll_fn;
-use std::task::Poll;
-
 #[cfg(test)]
 mod tests;
 
@@ -49,17 +46,4 @@ impl Company {
             _ => gave_way < MOST && self.came < self.before,
         }
     }
-}
-
-/// Lets the executor run what else is ready.
-pub(super) async fn give_way() {
-    let mut gave = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut gave, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -19,6 +19,7 @@ use crate::error::{Error, Operation};
 use crate::header::{Format, Kind, Want};
 use crate::name::StoreId;
 use crate::storage::{Blob, Storage};
+use crate::yielding::yield_now;
 
 /// How many syncs of another blob may begin and end while one future does not. On the fastest disk that is about a
 /// second, more than a thread of a pool is ever kept from running.
@@ -447,19 +448,6 @@ impl ArcWake for Woken {
         this.woken.store(true, Ordering::Release);
         this.task.wake();
     }
-}
-
-/// Gives every other task of the executor a turn.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// The format of the suite's blobs.
