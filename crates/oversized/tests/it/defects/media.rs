@@ -1,12 +1,14 @@
 //! Rot, and blocks that come back (34, 38, 40, 41, 44).
 
 use blob_runtime::manifest;
+use blob_runtime::sections::section_name;
 use blob_runtime::sim::{self, Crash, Cut};
 use oversized::{Error, OnDamage};
 
 use crate::common::{LOSE_ALL, append, build, fill, life, open, open_with, shown};
 
 const VALUES: &str = "blocks-values";
+const INDEX: &str = "blocks-index";
 
 /// 34: one slot of the manifest rots, either one, after any change: neither an old state nor an old intent comes back.
 #[test]
@@ -71,6 +73,41 @@ fn d38_stale_blocks() {
             .await;
         });
     }
+}
+
+/// 48: the index is as it was before a rewind, and its last entries are right again: the same records lie at the same places
+/// as then. What tells that the others are not is each of them against its own frame.
+#[test]
+fn d48_the_last_entry_of_a_stale_index_is_right() {
+    sim::run(3, async |sim| {
+        let stale = life(&sim, LOSE_ALL, |sim| async move {
+            let store = open(sim.storage()).await.unwrap();
+            fill(&store, 1, 0..50).await;
+            store.close().await.unwrap();
+            sim.disk().visible(INDEX, &section_name(1)).unwrap()
+        })
+        .await;
+        // As many bytes as went, the rewind's seal and all (one value is 40 bytes shorter), so the last ones lie where they lay.
+        let regrown: Vec<u64> = (80..95).chain([55]).chain(46..50).collect();
+        let expected: Vec<u64> = (0..30).chain(regrown.iter().copied()).collect();
+        life(&sim, LOSE_ALL, |sim| async move {
+            let store = open(sim.storage()).await.unwrap();
+            let last = store.get(1, 49).await.unwrap();
+            store.rewind_section(1, 30).await.unwrap();
+            for data in regrown {
+                append(&store, 1, data).await.unwrap();
+            }
+            store.sync(1).await.unwrap();
+            assert_eq!(store.get(1, 49).await.unwrap(), last, "the last entry is the same as before");
+        })
+        .await;
+        assert!(sim.disk().edit(INDEX, &section_name(1), |bytes| *bytes = stale.clone()));
+        life(&sim, LOSE_ALL, |sim| async move {
+            let store = open(sim.storage()).await.unwrap();
+            assert_eq!(shown(&store, 1).await.unwrap(), expected);
+        })
+        .await;
+    });
 }
 
 /// 41: one bit of a section rots that was synced many times: it is damage, not a torn tail that takes all that follows; in
