@@ -36,6 +36,7 @@ mod commit;
 mod company;
 mod layout;
 mod read;
+mod room;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -52,11 +53,12 @@ use futures::future::BoxFuture;
 
 use self::commit::{Job, Kind};
 use self::company::Company;
+use self::room::Room;
 use self::tail::Tail;
 use self::wait::{Changed, Released};
 use crate::error::Error;
 use crate::queue::Queue;
-use crate::storage::{Blob, check_len, check_read};
+use crate::storage::{Blob, check_read};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, lock};
 
 pub use self::layout::{Layout, Linear, Pending, Plain, Plan};
@@ -66,8 +68,8 @@ pub use self::wait::{Hold, NotAppended};
 /// How a [`Log`] buffers.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Bytes that are gathered before they are written without being asked; there are two such buffers. An append that
-    /// is larger than this is taken whole.
+    /// Bytes that are gathered before they are written without being asked. There are two such buffers, and four while a
+    /// sync is under way. An append that is larger than this is taken whole.
     pub buffer_bytes: usize,
     /// A write that would leave more bytes than this unsynced is synced with it, so that the last sync of a long run is
     /// short.
@@ -111,6 +113,8 @@ struct State<L> {
     tail: Tail,
     /// The job under way. It is taken out by its own end.
     job: Option<Job>,
+    /// It ends with a sync.
+    syncing: bool,
     /// A cut is under way: nothing may be appended before its end.
     cutting: bool,
     /// A [`Hold`] keeps appends out.
@@ -149,6 +153,7 @@ impl<L: Layout> Log<L> {
             layout,
             tail: Tail::new(start.len, start.durable, config.spares.clone()),
             job: None,
+            syncing: false,
             cutting: false,
             held: false,
             failed: None,
@@ -210,7 +215,7 @@ impl<L: Layout> Log<L> {
 
     /// Appends what `fill` puts; it gets the logical offset of its first byte, and runs under the log's lock. `len` is
     /// the room to set aside, in bytes. Does no I/O unless a buffer is full; then it starts the write, and waits only
-    /// when the other buffer is still being written.
+    /// when all other buffers are still being written.
     ///
     /// Cancel safety: dropped, it has appended nothing; it appends in its last poll.
     ///
@@ -236,7 +241,7 @@ impl<L: Layout> Log<L> {
         }
     }
 
-    /// [`append`](Self::append) that does not wait: gives `fill` back when both buffers are full.
+    /// [`append`](Self::append) that does not wait: gives `fill` back when all buffers are full.
     ///
     /// # Errors
     /// [`NotAppended`].
@@ -245,38 +250,23 @@ impl<L: Layout> Log<L> {
         F: FnOnce(u64, &mut Space<'_>) -> T,
     {
         let mut state = self.state();
-        if let Some(error) = &state.poisoned {
-            return Err(NotAppended::Failed(error.clone()));
+        match state.room(len, self.0.config.buffer_bytes) {
+            Room::Failed(error) => Err(NotAppended::Failed(error)),
+            Room::None => Err(NotAppended::Busy(fill)),
+            Room::Here => Ok(state.tail.fill(len, fill)),
+            Room::Next => {
+                state.tail.freeze();
+                Ok(state.tail.fill(len, fill))
+            }
+            Room::AndWrite => {
+                let job = self.start(&mut state, Kind::Write, u64::MAX);
+                let result = state.tail.fill(len, fill);
+                drop(state);
+                // Sets it going; the next one to need its end polls it on.
+                let _ = job.now_or_never();
+                Ok(result)
+            }
         }
-        if state.cutting || state.held {
-            return Err(NotAppended::Busy(fill));
-        }
-        if let Err(error) = check_len(state.tail.len().saturating_add(len as u64)) {
-            return Err(NotAppended::Failed(error));
-        }
-        let filled = state.tail.filling_bytes();
-        if let Some(error) = &state.failed
-            && state.tail.pending_bytes().saturating_add(len) > self.0.config.buffer_bytes.saturating_mul(2)
-            && state.tail.pending_bytes() > 0
-        {
-            // Both buffers' worth is waiting for a write that fails: memory is bounded.
-            return Err(NotAppended::Failed(error.clone()));
-        }
-        if filled == 0 || filled.saturating_add(len) <= self.0.config.buffer_bytes {
-            return Ok(state.tail.fill(len, fill));
-        }
-        if state.job.is_some() {
-            return Err(NotAppended::Busy(fill));
-        }
-        if let Some(error) = &state.failed {
-            return Err(NotAppended::Failed(error.clone()));
-        }
-        let job = self.start(&mut state, Kind::Write, u64::MAX);
-        let result = state.tail.fill(len, fill);
-        drop(state);
-        // Sets it going; the next one to need its end polls it on.
-        let _ = job.now_or_never();
-        Ok(result)
     }
 
     /// Writes what was appended by now, without a sync.

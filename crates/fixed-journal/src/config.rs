@@ -45,7 +45,8 @@ impl Config {
         Self { page_cache, ..self }
     }
 
-    /// Bytes a section gathers before it writes without being asked; there are two such buffers. Default: 256 KiB.
+    /// Bytes a section gathers before it writes without being asked; there are two such buffers, and four while it
+    /// is synced. Default: 256 KiB.
     #[must_use]
     pub fn buffer_bytes(self, buffer_bytes: usize) -> Self {
         Self { buffer_bytes, ..self }

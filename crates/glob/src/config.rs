@@ -87,7 +87,8 @@ impl<C> Config<C> {
         Self { max_value_bytes, ..self }
     }
 
-    /// Bytes a section gathers before it writes without being asked; there are two such buffers. Default: 1 MiB.
+    /// Bytes a section gathers before it writes without being asked; there are two such buffers, and four while it
+    /// is synced. Default: 1 MiB.
     #[must_use]
     pub fn buffer_bytes(self, buffer_bytes: usize) -> Self {
         Self { buffer_bytes, ..self }

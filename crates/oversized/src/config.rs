@@ -123,8 +123,8 @@ impl<C> Config<C> {
         Self { index_buffer_bytes, ..self }
     }
 
-    /// Bytes of values a section gathers before it writes without being asked; there are two such buffers. Default:
-    /// 1 MiB.
+    /// Bytes of values a section gathers before it writes without being asked; there are two such buffers, and four while
+    /// it is synced. Default: 1 MiB.
     #[must_use]
     pub fn value_buffer_bytes(self, value_buffer_bytes: usize) -> Self {
         Self { value_buffer_bytes, ..self }

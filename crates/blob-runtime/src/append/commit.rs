@@ -82,6 +82,7 @@ impl<L: Layout> Log<L> {
         let unsynced =
             start.saturating_sub(state.tail.durable()) + pending.iter().map(|part| part.len() as u64).sum::<u64>();
         let sync = kind == Kind::Sync || unsynced > self.0.config.unsynced_bytes;
+        state.syncing = sync;
         if kind == Kind::Sync {
             state.company.depart();
         }

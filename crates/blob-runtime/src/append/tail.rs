@@ -7,7 +7,7 @@
 //!                                   in flight     appended to
 //! ```
 //!
-//! Both buffers of a busy log are made once and used again: a frozen one comes back when the write that carried it and
+//! The buffers of a busy log are made once and used again: a frozen one comes back when the write that carried it and
 //! the last reader have dropped it.
 
 use std::collections::VecDeque;

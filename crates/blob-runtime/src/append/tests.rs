@@ -219,6 +219,44 @@ fn two_buffers_then_waiting_then_refusal() {
     assert_eq!(log.pending_bytes(), 6, "larger than a buffer, taken whole");
 }
 
+/// While a sync is under way appends go on in four buffers, with the one that it writes; one write takes the others then.
+#[test]
+fn appends_go_on_beside_a_sync() {
+    let (script, log) = log(4);
+    put(&log, b"abc");
+    let mut sync = pin!(log.sync());
+    assert!(poll(sync.as_mut()).is_pending());
+    for bytes in [b"def", b"ghi", b"jkl", b"mno"] {
+        put(&log, bytes);
+    }
+    let mut waits = pin!(log.append(2, |_, space| space.put(b"pq")));
+    assert!(poll(waits.as_mut()).is_pending());
+    assert_eq!((log.len(), log.pending_bytes()), (15, 15));
+    assert_eq!(log.look_with(4, 4, |_, bytes| bytes.is_none()).unwrap(), true, "it lies in two buffers");
+    assert_eq!(&log.read_tail(2, 12).unwrap().1[..], b"cdefghijklmn");
+    script.end(Ok(()));
+    assert!(matches!(poll(waits.as_mut()), Poll::Ready(Ok(()))));
+    assert!(matches!(poll(sync.as_mut()), Poll::Ready(Ok(()))));
+    assert_eq!(script.calls(), [Call::WriteSync(0, b"abc".to_vec()), Call::Write(3, b"defghijklmno".to_vec())]);
+    assert_eq!((log.durable(), log.written(), log.len()), (3, 3, 17));
+}
+
+/// As much waits beside a sync that fails: it is poison, as without.
+#[test]
+fn a_sync_that_fails_beside_appends() {
+    let (script, log) = log(4);
+    put(&log, b"abc");
+    let mut sync = pin!(log.sync());
+    assert!(poll(sync.as_mut()).is_pending());
+    put(&log, b"defg");
+    put(&log, b"hijk");
+    script.end(Err(eio(Operation::Sync)));
+    assert!(matches!(poll(sync.as_mut()), Poll::Ready(Err(Error::Poisoned { .. }))));
+    let refused = block_on(log.append(1, |_, space| space.put(b"l"))).unwrap_err();
+    assert!(matches!(refused, Error::Poisoned { .. }), "{refused:?}");
+    assert_eq!((log.durable(), log.len()), (0, 11));
+}
+
 /// Every caller is dropped after the job has begun: the job is still the log's, and the next one to come finishes it
 /// before it begins its own. Nothing is written twice.
 #[test]

@@ -94,7 +94,7 @@ impl<L: Layout> Drop for Released<'_, L> {
 /// Why [`Log::try_append`] has not appended.
 #[derive(Debug)]
 pub enum NotAppended<F> {
-    /// Both buffers are full; here is the closure back.
+    /// All buffers are full; here is the closure back.
     Busy(F),
     /// An error; nothing was appended.
     Failed(Error),

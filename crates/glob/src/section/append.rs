@@ -20,7 +20,7 @@ pub enum Put {
     Done(Appended),
     /// Appends are kept out for now: somebody [holds](Section::hold) the section.
     Held,
-    /// Both buffers are full.
+    /// All buffers are full.
     Busy,
 }
 
@@ -108,7 +108,7 @@ impl Section {
         all
     }
 
-    /// Appends the values as one batch unless appends are kept out, and waits while both buffers are full. For an owner
+    /// Appends the values as one batch unless appends are kept out, and waits while all buffers are full. For an owner
     /// that keeps appends out himself and knows what to wait for. With `at` only if that is the next item's number.
     ///
     /// Cancel safety: dropped, it has appended nothing; it appends in its last poll.
