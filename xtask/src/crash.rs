@@ -6,6 +6,7 @@
 
 pub(crate) mod coverage;
 mod mutations;
+mod pool;
 
 use std::num::NonZeroUsize;
 

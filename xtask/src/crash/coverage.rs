@@ -8,11 +8,11 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::Parser;
 
+use super::pool;
 use crate::process::{Failure, announce, ask, cargo, run};
 use crate::workspace::Workspace;
 
@@ -280,24 +280,18 @@ fn side_by_side(
     jobs: usize,
     each: impl Fn(Target) -> Result<Run, Failure> + Sync,
 ) -> Result<Vec<Run>, Failure> {
-    let queue = Mutex::new(targets.iter().copied().enumerate());
-    let done = Mutex::new(Vec::new());
-    let lock = std::sync::PoisonError::into_inner;
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, targets.len().max(1)) {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().unwrap_or_else(lock).next();
-                    let Some((number, target)) = next else { break };
-                    let result = each(target);
-                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((number, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    done.sort_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, result)| result).collect()
+    let mut runs = Vec::new();
+    pool::run(
+        targets,
+        jobs,
+        |target| each(*target),
+        |number, run| {
+            runs.push((number, run?));
+            Ok(())
+        },
+    )?;
+    runs.sort_by_key(|(number, _)| *number);
+    Ok(runs.into_iter().map(|(_, run)| run).collect())
 }
 
 fn judge(program: &Program, runs: &[Run]) -> Result<(), Failure> {

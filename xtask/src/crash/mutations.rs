@@ -6,14 +6,13 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use self::build::{Options, Tree};
 use self::judge::{Fate, Place, Verdict};
 use self::limit::End;
 use self::switched::Ground;
+use super::pool;
 use crate::mutation::{self, Mutation};
 use crate::process::Failure;
 use crate::workspace::Workspace;
@@ -141,7 +140,8 @@ fn run_switched(
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
     let all = report.all;
-    let one = |row: usize| {
+    let one = |row: &usize| {
+        let (row, began) = (*row, Instant::now());
         let mutation = &all[row];
         let place = Place {
             tree: &ground.tree,
@@ -150,27 +150,10 @@ fn run_switched(
             log: &log_of(logs, row),
             limit: limits.get(mutation.test.as_str()).copied().unwrap_or(LIMIT),
         };
-        judge::judge(mutation, &place)
+        (row, judge::judge(mutation, &place), began.elapsed())
     };
-    let next = AtomicUsize::new(0);
-    let (send, verdicts) = mpsc::channel();
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.get() {
-            let (send, next, one) = (send.clone(), &next, &one);
-            scope.spawn(move || {
-                while let Some(&row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let began = Instant::now();
-                    // Nobody listens any more once one has failed.
-                    if send.send((row, one(row), began.elapsed())).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(send);
-        for (row, verdict, took) in verdicts {
-            report.add(row, &verdict?, took);
-        }
+    pool::run(rows, jobs.get(), one, |_, (row, verdict, took)| {
+        report.add(row, &verdict?, took);
         Ok(())
     })
 }
