@@ -92,8 +92,11 @@ impl Ahead {
         self.streak = 0;
     }
 
-    /// Zeros to write behind a commit that ends at `end`, in bytes.
+    /// Zeros to write behind a commit that ends at `end`, in bytes. None behind a seal: it ends the blob.
     fn window(&self, end: u64) -> u64 {
+        if self.progress.sealed() {
+            return 0;
+        }
         let commit = end.saturating_sub(self.synced);
         let mean = self.recent_bytes.max(commit);
         let window = mean

@@ -207,10 +207,11 @@ impl Section {
         Ok(Put::Done(Appended { position: first.position, location: Location { offset, size } }))
     }
 
-    /// Appends a seal when everything before it is durable. Runs alone: appends are kept out.
+    /// Appends a seal when everything before it is durable and nothing lies behind that: syncs that came in between may
+    /// have written zeros ahead again, and after a close only a seal that ends the blob counts.
     pub(super) async fn put_seal(&self) -> Result<bool, Error> {
         let fill = |offset: u64, space: &mut Space<'_>| {
-            if space.durable() != offset {
+            if space.durable() != offset || self.log.blob().len() > offset {
                 return false;
             }
             let position = self.progress.items();

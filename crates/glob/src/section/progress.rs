@@ -91,7 +91,7 @@ impl Progress {
         self.cuts.load(Ordering::Acquire)
     }
 
-    pub(super) fn sealed(&self) -> bool {
+    pub(crate) fn sealed(&self) -> bool {
         self.sealed.load(Ordering::Acquire)
     }
 

@@ -5,12 +5,58 @@ use std::task::Poll;
 
 use blob_runtime::append::Config as LogConfig;
 use blob_runtime::append::Spares;
-use blob_runtime::sim;
+use blob_runtime::sim::{self, Sim};
 use blob_runtime::{Format, Kind, Storage, StoreId, Want};
 use glob::section::{Section, Settings};
-use glob::{Compression, Packer};
+use glob::{Compression, Packer, recover};
 
 const NAME: [u8; 8] = 1_u64.to_be_bytes();
+
+/// A section of three values, each synced, behind which zeros are written ahead.
+async fn with_zeros_ahead(sim: &Sim) -> (Arc<Packer>, Arc<Section>) {
+    let packer = Arc::new(Packer::new(Compression::None, 1000));
+    let settings = Settings {
+        log: LogConfig { buffer_bytes: 300, unsynced_bytes: u64::MAX, spares: Spares::new(1 << 20) },
+        preallocate_bytes: 1 << 16,
+        packer: Arc::clone(&packer),
+        read_only: false,
+    };
+    let format = Format::new(Kind::VALUES, Want::Exactly(StoreId(1))).unit(Want::Exactly(0));
+    let blob = sim.storage().open("values", &NAME, &format).await.unwrap();
+    let section = Arc::new(Section::create(1, blob, settings).unwrap());
+    for _ in 0..3 {
+        section.append(&packer.pack(b"early").unwrap(), |_, _, _| {}).await.unwrap();
+        section.sync().await.unwrap();
+    }
+    assert!(section.blob().len() > section.bytes(), "zeros lie ahead");
+    (packer, section)
+}
+
+/// While the zeros written ahead are cut off for a seal, and whoever seals is not polled, others append and sync: until
+/// there are zeros again, or just so often that the next sync, the seal's own, would write some. A seal with zeros behind
+/// it is not the end of its blob, and a store that was closed with one is refused as damaged.
+#[test]
+fn no_zeros_lie_behind_a_seal() {
+    let mut sealed_at_once = 0;
+    for appends in 1..6 {
+        sim::run(appends, async |sim| {
+            let (packer, section) = with_zeros_ahead(&sim).await;
+            let mut seal = Box::pin(section.try_seal());
+            assert!(futures::poll!(&mut seal).is_pending());
+            for _ in 0..appends {
+                section.append(&packer.pack(b"late").unwrap(), |_, _, _| {}).await.unwrap();
+                section.sync().await.unwrap();
+            }
+            sealed_at_once += u32::from(seal.await.unwrap());
+            section.seal().await.unwrap();
+            assert!(section.is_sealed());
+            assert_eq!(section.blob().len(), section.bytes(), "after {appends} appends");
+            assert_eq!(section.len(), 3 + appends);
+            assert!(recover::sealed_end(section.blob()).await.unwrap().is_some());
+        });
+    }
+    assert!((1..5).contains(&sealed_at_once), "{sealed_at_once}: some gave way to zeros, some had none before them");
+}
 
 /// A section at rest is sealed; while the zeros written ahead are cut off an append comes, and gets in before the seal. A
 /// seal behind it would say of what is only in memory that it is durable; and to try for as long as appends go on would
@@ -19,21 +65,7 @@ const NAME: [u8; 8] = 1_u64.to_be_bytes();
 fn a_seal_gives_way_to_an_append() {
     for seed in 0..20 {
         sim::run(seed, async |sim| {
-            let packer = Arc::new(Packer::new(Compression::None, 1000));
-            let settings = Settings {
-                log: LogConfig { buffer_bytes: 300, unsynced_bytes: u64::MAX, spares: Spares::new(1 << 20) },
-                preallocate_bytes: 1 << 16,
-                packer: Arc::clone(&packer),
-                read_only: false,
-            };
-            let format = Format::new(Kind::VALUES, Want::Exactly(StoreId(1))).unit(Want::Exactly(0));
-            let blob = sim.storage().open("values", &NAME, &format).await.unwrap();
-            let section = Section::create(1, blob, settings).unwrap();
-            for _ in 0..3 {
-                section.append(&packer.pack(b"early").unwrap(), |_, _, _| {}).await.unwrap();
-                section.sync().await.unwrap();
-            }
-            assert!(section.blob().len() > section.bytes(), "zeros lie ahead");
+            let (packer, section) = with_zeros_ahead(&sim).await;
             let mut seal = Box::pin(section.try_seal());
             assert!(futures::poll!(&mut seal).is_pending());
             let packed = packer.pack(b"late").unwrap();
