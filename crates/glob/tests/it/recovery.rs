@@ -1,6 +1,7 @@
 //! The order in which a recovery makes its steps durable.
 
-use blob_runtime::sim::{self, Crash, Cut, Sim};
+use blob_runtime::Operation;
+use blob_runtime::sim::{self, Crash, Cut, Fault, Sim};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use glob::{Config, Cursor, RawGlob};
@@ -15,6 +16,42 @@ async fn open(sim: &Sim) -> RawGlob {
 
 async fn values(glob: &RawGlob) -> Vec<Bytes> {
     glob.scan(1, Cursor::START).map_ok(|frame| frame.value).try_collect().await.unwrap()
+}
+
+/// The sync of a rewind's truncation fails, and the process is killed: the cache shows the short file, the disk has the long
+/// one and nothing left to write. The length is set again, and synced; without that the store that is closed then ends, on
+/// the disk, with bytes behind its last seal.
+#[test]
+fn the_length_of_a_truncation_whose_sync_has_failed_is_set_again() {
+    sim::run(1, async |sim| {
+        life(&sim, Crash::Kill, |sim| async move {
+            let glob = open(&sim).await;
+            glob.append(1, b"zero").await.unwrap();
+            glob.append(1, &[1; 600]).await.unwrap();
+            glob.sync(1).await.unwrap();
+            // The first sync is that of the zeros.
+            let fault = Fault::eio(Operation::Sync).blob("values", &1_u64.to_be_bytes()).nth(2).survivors(Cut::LoseAll);
+            sim.faults().inject(fault);
+            let failed = glob.rewind(1, 1).await.unwrap_err();
+            assert!(failed.storage().is_some_and(|error| error.is_sync_failure()), "{failed:?}");
+            assert_eq!(sim.faults().armed(), 0);
+        })
+        .await;
+        let file = |sim: &Sim| sim.disk().files().into_iter().find(|file| *file.name == 1_u64.to_be_bytes()).unwrap();
+        assert!(file(&sim).durable_len > 4096 + 600, "the disk has the long file");
+        life(&sim, LOSE_ALL, |sim| async move {
+            let glob = open(&sim).await;
+            assert_eq!(values(&glob).await, ["zero"]);
+            glob.append(1, b"more").await.unwrap();
+            glob.close().await.unwrap();
+        })
+        .await;
+        assert!(file(&sim).durable_len < 4096 + 600);
+        life(&sim, LOSE_ALL, |sim| async move {
+            assert_eq!(values(&open(&sim).await).await, ["zero", "more"]);
+        })
+        .await;
+    });
 }
 
 /// A power cut tears a hole: the second of three frames is lost, the third is there, and is cut off with the tail. Regrowth
