@@ -1,6 +1,7 @@
 //! What an executable model found in drafts of the protocol (32 to 54), as far as it is the pair's.
 
 use blob_runtime::Operation;
+use blob_runtime::sections::section_name;
 use blob_runtime::sim::{self, Crash, Cut, Fault};
 use oversized::{Error, Located};
 
@@ -199,4 +200,38 @@ fn a_rewind_that_fails() {
         }
     }
     assert!(failures > 15, "{failures}");
+}
+
+/// P9: the sync of a rewind's truncation fails and the process is killed: the cache shows the short file of values, the disk
+/// has the long one and nothing left to write. The next open sets the length again; without that a store that is closed
+/// then ends, on the disk, with bytes behind its last seal, and is refused.
+#[test]
+fn a_truncation_whose_sync_fails_is_made_again() {
+    sim::run(1, async |sim| {
+        life(&sim, Crash::Kill, |sim| async move {
+            let store = open(sim.storage()).await.unwrap();
+            fill(&store, 1, 40..50).await;
+            store.sync_all().await.unwrap();
+            // The first sync of the values is that of the zeros.
+            let fault =
+                Fault::eio(Operation::Sync).blob("blocks-values", &section_name(1)).nth(2).survivors(Cut::LoseAll);
+            sim.faults().inject(fault);
+            let failed = store.rewind_section(1, 2).await.unwrap_err();
+            assert!(matches!(failed, Error::Poisoned { .. } | Error::Unfinished { .. }), "{failed:?}");
+            assert_eq!(sim.faults().armed(), 0, "it was the truncation's");
+        })
+        .await;
+        life(&sim, LOSE_ALL, |sim| async move {
+            let store = open(sim.storage()).await.unwrap();
+            assert_eq!(shown(&store, 1).await.unwrap(), [40, 41]);
+            append(&store, 1, 7).await.unwrap();
+            store.close().await.unwrap();
+        })
+        .await;
+        life(&sim, LOSE_ALL, |sim| async move {
+            let store = open(sim.storage()).await.unwrap();
+            assert_eq!(shown(&store, 1).await.unwrap(), [40, 41, 7]);
+        })
+        .await;
+    });
 }
