@@ -219,6 +219,10 @@ impl RawJournal {
     /// [`Error::SectionOutOfRange`]; a failed write: its bytes stay in memory, the next sync tries again; a failed sync:
     /// the section is poisoned until [`reopen_section`](Self::reopen_section).
     pub async fn sync(&self, section: u64) -> Result<(), Error> {
+        // Before it waits for that.
+        if let Some(source) = self.store.reopening(section) {
+            return Err(source.into());
+        }
         self.store.enter().await?;
         Ok(self.store.existing(section).await?.paged.sync().await?)
     }
@@ -230,12 +234,13 @@ impl RawJournal {
     /// # Errors
     /// The first failure; the other sections are synced all the same.
     pub async fn sync_all(&self) -> Result<(), Error> {
+        let before = self.store.check_recovered();
         self.store.enter().await?;
         let dirty = self.store.table().open().into_iter().filter(|(_, open)| open.paged.durable() < open.paged.len());
         let syncs = stream::iter(dirty).map(|(_, open)| async move { open.paged.sync().await });
         let results: Vec<_> = syncs.buffer_unordered(SYNC_CONCURRENCY).collect().await;
-        // Checked last: one that is being opened anew meanwhile is in neither list otherwise.
-        self.store.check_recovered()?;
+        // Checked first and last: one that is being opened anew then is not in the list.
+        before.and(self.store.check_recovered())?;
         results.into_iter().try_for_each(|result| result.map_err(Error::from))
     }
 

@@ -199,6 +199,9 @@ impl RawGlob {
     /// [`Error::SectionOutOfRange`]; [`Error::Storage`] after a failed write: its bytes stay in memory, and the next sync
     /// tries again; [`Error::Poisoned`] after a failed sync, until [`reopen_section`](Self::reopen_section).
     pub async fn sync(&self, section: u64) -> Result<(), Error> {
+        if let Some(source) = self.store.reopening(section) {
+            return Err(source.into());
+        }
         let open = self.existing(section).await?;
         self.sync_open(open).await?;
         self.seal_one().await;
@@ -236,11 +239,13 @@ impl RawGlob {
         }
         // Asked of any section, it says whether the store is closed.
         self.store.guard(u64::MAX)?;
+        let before = self.store.check_recovered();
         let dirty: Vec<_> = self.store.table().open().into_iter().filter(|(_, open)| !open.is_durable()).collect();
         self.sync_files(&dirty).await?;
         let syncs = stream::iter(dirty).map(|(_, open)| async move { self.sync_open(open).await });
         let results: Vec<_> = syncs.buffer_unordered(SYNC_CONCURRENCY).collect().await;
-        self.store.check_recovered()?;
+        // Checked first and last: one that is being opened anew then is not in the list.
+        before.and(self.store.check_recovered())?;
         results.into_iter().collect()
     }
 

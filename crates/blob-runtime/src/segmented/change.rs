@@ -190,6 +190,12 @@ impl<D: Driver> Segmented<D> {
         .await
     }
 
+    /// Why a section is being opened anew, or could not be: a sync of it has failed. What was appended to it may be gone, so
+    /// a sync that is asked for meanwhile cannot say that it is durable.
+    pub fn reopening(&self, section: u64) -> Option<crate::error::Error> {
+        lock(&self.core().unclean).get(&section).cloned()
+    }
+
     /// Runs `work`, which waits in line for a section, and with it the change that is under way: that may be ahead in the
     /// line, and whoever began it may be gone. One that begins later is behind.
     pub(super) async fn beside_change<T>(&self, work: impl Future<Output = T>) -> T {

@@ -21,6 +21,9 @@ impl RawOversized {
     /// [`Error::SectionOutOfRange`]; [`Error::Storage`] after a failed write: its bytes stay in memory, and the next sync
     /// tries again; [`Error::Poisoned`] after a failed sync, until [`reopen_section`](Self::reopen_section).
     pub async fn sync(&self, section: u64) -> Result<(), Error> {
+        if let Some(cause) = self.store().reopening(section) {
+            return Err(Error::poisoned(section, &cause));
+        }
         let open = self.existing(section).await?;
         self.sync_open(open).await
     }
@@ -75,6 +78,7 @@ impl RawOversized {
         }
         // Asked of any section, it says whether the store is closed.
         self.store().guard(u64::MAX)?;
+        let before = self.store().check_recovered();
         let dirty: Vec<_> =
             self.store().table().open().into_iter().filter(|(_, open)| !open.values.is_durable()).collect();
         self.sync_files(&dirty).await?;
@@ -86,8 +90,8 @@ impl RawOversized {
             }
         });
         let results: Vec<_> = syncs.buffer_unordered(SYNC_CONCURRENCY).collect().await;
-        // Checked last: one that is being opened anew meanwhile is in neither list otherwise.
-        self.store().check_recovered()?;
+        // Checked first and last: one that is being opened anew then is not in the list.
+        before.and(self.store().check_recovered())?;
         results.into_iter().collect()
     }
 

@@ -289,9 +289,11 @@ impl Oracle {
     }
 
     /// A section has told of a failed sync: whoever was told began after so many renewals. One that was removed meanwhile,
-    /// or opened anew, is another one; beside a change it may be.
+    /// or opened anew, is another one; beside a change it may be, and one that holds nothing may be taken back at any time
+    /// and made again.
     pub fn poisoned(&mut self, section: u64, renewals: u32) {
-        if renewals == self.renewals && !self.is_changing() {
+        let holds = |world: &World| world.sections.get(&section).is_some_and(|section| !section.entries.is_empty());
+        if renewals == self.renewals && !self.is_changing() && self.worlds.iter().any(holds) {
             self.poisoned.push(section);
         }
     }

@@ -4,7 +4,7 @@
 use blob_runtime::sections::section_name;
 use blob_runtime::sim::{self, Crash, Cut, Fault, Granularity};
 use blob_runtime::{Operation, manifest};
-use oversized::{IndexCase, Located, OnDamage, Oversized};
+use oversized::{Error, IndexCase, Located, OnDamage, Oversized};
 
 use crate::common::{LOSE_ALL, Store, append, config, fill, life, open, open_with, shown, value};
 
@@ -254,5 +254,49 @@ fn a_seal_beside_an_append_and_a_power_cut() {
         if ended {
             break;
         }
+    }
+}
+
+/// A sync fails, and while a task opens the section anew another one asks for a sync: what it has appended may be gone, so
+/// it is told of the failure. It waited for the new section, found nothing left to do there, and answered Ok.
+#[test]
+fn a_sync_that_is_asked_for_while_its_section_is_opened_anew() {
+    for all in [false, true] {
+        sim::run(1, async |sim| {
+            life(&sim, LOSE_ALL, |sim| async move {
+                let store = open(sim.storage()).await.unwrap();
+                fill(&store, 1, 0..3).await;
+                store.sync_all().await.unwrap();
+                append(&store, 1, 3).await.unwrap();
+                // With this a sync of all is still under way when the section is there again.
+                append(&store, 2, 0).await.unwrap();
+                sim.faults().inject(Fault::eio(Operation::Sync).partition(VALUES).survivors(Cut::LoseAll));
+                let failed = store.sync(1).await.unwrap_err();
+                assert!(matches!(failed, Error::Poisoned { section: 1, .. }), "{failed:?}");
+                sim.faults().inject(Fault::hang(Operation::Sync).partition(VALUES));
+                let reopen = {
+                    let store = store.clone();
+                    sim.spawn(async move { store.reopen_section(1).await })
+                };
+                for _ in 0..50 {
+                    sim.yield_now().await;
+                }
+                assert!(!reopen.is_finished());
+                let sync = async |store: &Store| if all { store.sync_all().await } else { store.sync(1).await };
+                let mut asked = std::pin::pin!(sync(&store));
+                let polled = futures::poll!(asked.as_mut());
+                assert_eq!(polled.is_pending(), all);
+                sim.faults().release();
+                reopen.await.unwrap();
+                let told = match polled {
+                    std::task::Poll::Ready(told) => told,
+                    std::task::Poll::Pending => asked.await,
+                };
+                assert!(matches!(told, Err(Error::Poisoned { .. } | Error::Storage { .. })), "{told:?}");
+                assert_eq!(shown(&store, 1).await.unwrap()[..3], [0, 1, 2]);
+                sync(&store).await.unwrap();
+            })
+            .await;
+        });
     }
 }
