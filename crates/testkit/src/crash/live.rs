@@ -9,7 +9,7 @@ use oversized::{BufferBudget, Compression, Config, Error, RawOversized, last_byt
 use paged_cache::PageCache;
 
 use super::items;
-use super::oracle::{Oracle, Promise};
+use super::oracle::{Oracle, Promise, Since};
 use super::script::{Op, Settings};
 
 mod act;
@@ -52,7 +52,7 @@ pub(super) struct Busy<'a> {
     machine: &'a Machine,
     alone: bool,
     begun: usize,
-    renewals: u32,
+    since: Since,
 }
 
 impl Busy<'_> {
@@ -124,7 +124,7 @@ impl Machine {
     fn busy(&self) -> Busy<'_> {
         let alone = self.busy.fetch_add(1, Ordering::Relaxed) == 0 && !self.oracle().is_changing();
         let begun = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
-        Busy { machine: self, alone, begun, renewals: self.oracle().renewals() }
+        Busy { machine: self, alone, begun, since: self.oracle().since() }
     }
 
     /// An error is right when the model says so, when it comes of a change beside, or of a fault of the disk.

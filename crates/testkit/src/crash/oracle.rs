@@ -9,9 +9,11 @@ use oversized::Error;
 use super::items::{Id, Item};
 use super::world::{Change, Entry, Shown, World};
 
+mod poison;
 mod told;
 
 pub use super::promise::{Checked, Promise, Violation};
+pub(super) use poison::Since;
 use told::lens;
 
 /// The worlds the store may be in, and what has come of them so far.
@@ -281,26 +283,6 @@ impl Oracle {
             world.begun.retain(|(number, _)| !before.contains(number));
         }
         self.unify();
-    }
-
-    /// How often sections may have become others.
-    pub fn renewals(&self) -> u32 {
-        self.renewals
-    }
-
-    /// A section has told of a failed sync: whoever was told began after so many renewals. One that was removed meanwhile,
-    /// or opened anew, is another one; beside a change it may be, and one that holds nothing may be taken back at any time
-    /// and made again.
-    pub fn poisoned(&mut self, section: u64, renewals: u32) {
-        let holds = |world: &World| world.sections.get(&section).is_some_and(|section| !section.entries.is_empty());
-        if renewals == self.renewals && !self.is_changing() && self.worlds.iter().any(holds) {
-            self.poisoned.push(section);
-        }
-    }
-
-    /// Whether a section has told of a failed sync, and was not opened anew since.
-    pub fn is_poisoned(&self, section: u64) -> bool {
-        self.poisoned.contains(&section)
     }
 
     /// An entry was shown as durable.

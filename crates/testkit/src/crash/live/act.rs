@@ -11,7 +11,7 @@ use oversized::{Error, Location, RawOversized};
 
 use super::{Busy, Machine, Step, Stop};
 use crate::crash::items::{self, Id};
-use crate::crash::oracle::Promise;
+use crate::crash::oracle::{Promise, Since};
 use crate::crash::script::Op;
 use crate::crash::world::World;
 
@@ -128,7 +128,7 @@ impl Machine {
                 self.check()
             }
             Err(error) => {
-                self.note_poison(&error, busy.renewals);
+                self.note_poison(&error, &busy.since);
                 self.explain(&error, busy.is_alone(), "an append")
             }
         }
@@ -170,7 +170,7 @@ impl Machine {
                 self.check()
             }
             Err(error) => {
-                self.note_poison(&error, busy.renewals);
+                self.note_poison(&error, &busy.since);
                 self.explain(&error, busy.is_alone(), "a sync")
             }
         }
@@ -206,12 +206,12 @@ impl Machine {
         }
     }
 
-    /// What began after so many renewals has told of a failed sync, if it has.
-    pub(super) fn note_poison(&self, error: &Error, renewals: u32) {
+    /// What began then has told of a failed sync, if it has.
+    pub(super) fn note_poison(&self, error: &Error, since: &Since) {
         if let Error::Poisoned { section, .. } = error
             && self.is_up()
         {
-            self.oracle().poisoned(*section, renewals);
+            self.oracle().poisoned(*section, since);
         }
     }
 
@@ -228,7 +228,7 @@ impl Machine {
                 Ok(())
             }
             Err(error) => {
-                self.note_poison(&error, busy.renewals);
+                self.note_poison(&error, &busy.since);
                 self.explain(&error, busy.is_alone(), "a sync of all")
             }
         }
@@ -239,7 +239,7 @@ impl Machine {
         match store.maintain().await {
             Ok(()) => Ok(()),
             Err(error) => {
-                self.note_poison(&error, busy.renewals);
+                self.note_poison(&error, &busy.since);
                 self.explain(&error, busy.is_alone(), "maintain")
             }
         }
@@ -260,7 +260,7 @@ impl Machine {
                 };
                 if let Err(error) = synced {
                     drop(waited);
-                    self.note_poison(&error, busy.renewals);
+                    self.note_poison(&error, &busy.since);
                     return self.explain(&error, busy.is_alone(), "a sync");
                 }
                 match waited {

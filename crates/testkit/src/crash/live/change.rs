@@ -4,7 +4,7 @@ use oversized::{Error, RawOversized};
 
 use super::{Machine, Step, Stop};
 use crate::crash::items;
-use crate::crash::oracle::Promise;
+use crate::crash::oracle::{Promise, Since};
 use crate::crash::world::Change;
 
 /// A change under way: dropped, it is left behind.
@@ -12,7 +12,7 @@ pub(super) struct Begun<'a> {
     machine: &'a Machine,
     number: u32,
     behind: Vec<u32>,
-    renewals: u32,
+    since: Since,
     is_over: bool,
 }
 
@@ -31,7 +31,7 @@ impl Begun<'_> {
     pub(super) fn failed(mut self, error: &Error, alone: bool, what: &str) -> Step {
         self.machine.note(|| format!("{what}: {error:?}"));
         self.machine.check()?;
-        self.machine.note_poison(error, self.renewals);
+        self.machine.note_poison(error, &self.since);
         if self.machine.oracle().explains(error) {
             self.is_over = true;
             self.machine.oracle().refused(self.number);
@@ -54,9 +54,9 @@ impl Machine {
         let mut oracle = self.oracle();
         let behind = oracle.left_behind();
         let number = oracle.begin(change);
-        let renewals = oracle.renewals();
+        let since = oracle.since();
         drop(oracle);
-        Begun { machine: self, number, behind, renewals, is_over: false }
+        Begun { machine: self, number, behind, since, is_over: false }
     }
 
     pub(super) async fn rewind(&self, store: &RawOversized, section: u64, back: usize, all_later: bool) -> Step {
