@@ -314,3 +314,47 @@ fn a_sync_of_all_does_not_pass_over_a_section_that_could_not_be_reopened() {
         assert_eq!(journal.len(1).await.unwrap(), journal.durable_len(1).await.unwrap());
     });
 }
+
+/// A sync that is asked for while its section is opened anew after a failed one is told of that: what was appended may be
+/// gone, and there is nothing left to do in the new section. A sync of all, too.
+#[test]
+fn a_sync_beside_a_section_that_is_opened_anew_is_told() {
+    use blob_runtime::Operation;
+    use blob_runtime::sim::{self, Fault};
+    for all in [false, true] {
+        sim::run(1, async |sim| {
+            let storage: Arc<dyn Storage> = sim.storage();
+            let journal = open(&storage, config()).await;
+            journal.append(1, &item(0)).await.unwrap();
+            journal.sync_all().await.unwrap();
+            journal.append(1, &item(1)).await.unwrap();
+            sim.faults().inject(Fault::eio(Operation::Sync));
+            assert!(journal.sync(1).await.unwrap_err().is_sync_failure());
+            sim.faults().inject(Fault::hang(Operation::Sync));
+            let reopen = {
+                let journal = journal.clone();
+                sim.spawn(async move { journal.reopen_section(1).await })
+            };
+            for _ in 0..50 {
+                sim.yield_now().await;
+            }
+            assert!(!reopen.is_finished());
+            let sync = async |journal: &Items| match all {
+                true => journal.sync_all().await,
+                false => journal.sync(1).await,
+            };
+            let mut asked = std::pin::pin!(sync(&journal));
+            let polled = futures::poll!(asked.as_mut());
+            assert_eq!(polled.is_pending(), all);
+            sim.faults().release();
+            reopen.await.unwrap();
+            let told = match polled {
+                std::task::Poll::Ready(told) => told,
+                std::task::Poll::Pending => asked.await,
+            };
+            let told = told.unwrap_err();
+            assert!(told.is_sync_failure(), "{told:?}");
+            sync(&journal).await.unwrap();
+        });
+    }
+}

@@ -441,3 +441,48 @@ fn what_an_open_shows_is_durable_and_a_second_open_changes_nothing() {
         });
     }
 }
+
+/// A sync that is asked for while its section is opened anew after a failed one is told of that: what was appended may be
+/// gone, and there is nothing left to do in the new section. A sync of all, too.
+#[test]
+fn a_sync_beside_a_section_that_is_opened_anew_is_told() {
+    for all in [false, true] {
+        sim::run(1, async |sim| {
+            life(&sim, LOSE_ALL, |sim| async move {
+                let glob = open(&sim).await;
+                for section in [1, 2] {
+                    glob.append(section, b"acknowledged").await.unwrap();
+                }
+                glob.sync_all().await.unwrap();
+                for section in [1, 2] {
+                    glob.append(section, b"more").await.unwrap();
+                }
+                sim.faults().inject(Fault::eio(Operation::Sync).blob("values", &NAME));
+                assert!(glob.sync(1).await.unwrap_err().storage().is_some_and(|error| error.is_sync_failure()));
+                sim.faults().inject(Fault::hang(Operation::Sync).blob("values", &NAME));
+                let reopen = {
+                    let glob = glob.clone();
+                    sim.spawn(async move { glob.reopen_section(1).await })
+                };
+                for _ in 0..50 {
+                    sim.yield_now().await;
+                }
+                assert!(!reopen.is_finished());
+                let sync = async |glob: &RawGlob| if all { glob.sync_all().await } else { glob.sync(1).await };
+                let mut asked = std::pin::pin!(sync(&glob));
+                let polled = futures::poll!(asked.as_mut());
+                assert_eq!(polled.is_pending(), all);
+                sim.faults().release();
+                reopen.await.unwrap();
+                let told = match polled {
+                    std::task::Poll::Ready(told) => told,
+                    std::task::Poll::Pending => asked.await,
+                };
+                let told = told.unwrap_err();
+                assert!(told.storage().is_some_and(|error| error.is_sync_failure()), "{told:?}");
+                sync(&glob).await.unwrap();
+            })
+            .await;
+        });
+    }
+}
