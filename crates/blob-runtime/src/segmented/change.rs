@@ -10,6 +10,7 @@ use futures::future::{Either, select};
 use futures::{FutureExt, poll};
 
 use super::{Core, Driver, Fault, Job, Segmented};
+use crate::error::Error;
 use crate::manifest::{Intent, Target};
 use crate::sync::lock;
 
@@ -192,7 +193,7 @@ impl<D: Driver> Segmented<D> {
 
     /// Why a section is being opened anew, or could not be: a sync of it has failed. What was appended to it may be gone, so
     /// a sync that is asked for meanwhile cannot say that it is durable.
-    pub fn reopening(&self, section: u64) -> Option<crate::error::Error> {
+    pub fn reopening(&self, section: u64) -> Option<Error> {
         lock(&self.core().unclean).get(&section).cloned()
     }
 

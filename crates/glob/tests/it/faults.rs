@@ -473,7 +473,7 @@ fn a_sync_beside_a_section_that_is_opened_anew_is_told() {
                 let polled = futures::poll!(asked.as_mut());
                 assert_eq!(polled.is_pending(), all);
                 sim.faults().release();
-                reopen.await.unwrap();
+                reopen.await.unwrap().unwrap();
                 let told = match polled {
                     std::task::Poll::Ready(told) => told,
                     std::task::Poll::Pending => asked.await,

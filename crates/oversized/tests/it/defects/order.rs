@@ -287,7 +287,7 @@ fn a_sync_that_is_asked_for_while_its_section_is_opened_anew() {
                 let polled = futures::poll!(asked.as_mut());
                 assert_eq!(polled.is_pending(), all);
                 sim.faults().release();
-                reopen.await.unwrap();
+                reopen.await.unwrap().unwrap();
                 let told = match polled {
                     std::task::Poll::Ready(told) => told,
                     std::task::Poll::Pending => asked.await,
