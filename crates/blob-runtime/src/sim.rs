@@ -107,7 +107,8 @@ pub use storage::SimStorage;
 pub use trace::{Counts, Event, Ways, What};
 
 use crate::sync::lock;
-use executor::{Kind, Next, Pause, Receiver, TaskId, reply};
+use crate::yielding::yield_now;
+use executor::{Kind, Next, Receiver, TaskId, reply};
 use life::Life;
 use world::Core;
 
@@ -221,7 +222,7 @@ impl Sim {
 
     /// Returns to the executor once, so that others may go on.
     pub fn yield_now(&self) -> impl Future<Output = ()> + Send + use<> {
-        Pause::default()
+        yield_now()
     }
 
     /// The machine goes down now, and starts again: all tasks of the current life are dropped (the calling one when it

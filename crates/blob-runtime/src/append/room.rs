@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::storage::check_len;
 
 /// Buffers that may wait in memory while a sync is under way, with those that it writes.
-pub(super) const BESIDE_SYNC: usize = 4;
+const BESIDE_SYNC: usize = 4;
 
 /// See the [module](self).
 #[derive(Debug)]

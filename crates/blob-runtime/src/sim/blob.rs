@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::executor::Pause;
 use super::faults::{Bug, Verdict};
 use super::inode::{Change, Data, read};
 use super::life::Life;
@@ -18,6 +17,7 @@ use crate::name::BlobId;
 use crate::queue::Queue;
 use crate::storage::{Blob, check_len, check_read, end_of};
 use crate::sync::lock;
+use crate::yielding::yield_now;
 
 /// What a handle and its jobs share.
 #[derive(Debug, Clone)]
@@ -87,7 +87,7 @@ impl Handle {
         if let Some(change) = what.change {
             if let Some(abandoned) = &what.abandoned {
                 // The planted bug: the place in the queue is given up with the caller.
-                Pause::default().await;
+                yield_now().await;
                 if abandoned.load(Ordering::Relaxed) {
                     drop(ticket);
                     return self.late(change).await;
@@ -142,7 +142,7 @@ impl Handle {
             if changes()? != seen {
                 break;
             }
-            Pause::default().await;
+            yield_now().await;
         }
         self.land(change, false).await
     }

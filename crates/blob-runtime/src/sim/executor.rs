@@ -340,24 +340,6 @@ impl fmt::Debug for Executor {
     }
 }
 
-/// Returns to the executor once, ready at once.
-#[derive(Debug, Default)]
-pub(super) struct Pause {
-    done: bool,
-}
-
-impl Future for Pause {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.done, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-}
-
 /// One value from a job or a task to whoever waits for it; `None` when the sender went without one.
 pub(super) fn reply<T>() -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Mutex::new(Shared { value: None, gone: false, waker: None }));

@@ -9,13 +9,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::executor::{Kind, Pause, Receiver, reply};
+use super::executor::{Kind, Receiver, reply};
 use super::faults::{Bug, Verdict};
 use super::trace::What;
 use super::world::{Core, Place, World};
 use crate::claims::Claims;
 use crate::error::{Error, Operation, Target};
 use crate::sync::lock;
+use crate::yielding::yield_now;
 
 /// One life of the machine, as the storage and its blobs hold it.
 #[derive(Clone)]
@@ -91,7 +92,7 @@ impl Life {
         place: Place<'_>,
         act: impl FnOnce(&mut World, Verdict) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        Pause::default().await;
+        yield_now().await;
         let mut drawn = None;
         loop {
             match self.begin_part(operation, place, drawn) {
