@@ -15,6 +15,7 @@
 
 mod change;
 mod close;
+mod listing;
 mod open;
 #[cfg(test)]
 mod tests;
@@ -340,16 +341,6 @@ impl<D: Driver> Segmented<D> {
             manifest::Finding::Damaged(_) | manifest::Finding::Missing => 0,
         };
         Ok(core.read_only && generation != core.generation)
-    }
-
-    /// The sections that exist.
-    pub fn table(&self) -> &Table<D::Section> {
-        &self.core().table
-    }
-
-    /// The oldest section that may exist.
-    pub fn pruned_to(&self) -> u64 {
-        self.core().pruned_to.load(Ordering::Acquire)
     }
 
     /// The user's own bytes.

@@ -334,7 +334,7 @@ impl RawJournal {
 
     /// The sections that exist, ascending.
     pub fn sections(&self) -> Vec<u64> {
-        self.store.table().sections()
+        self.store.sections()
     }
 
     /// The oldest section that may exist: everything below was pruned.
@@ -344,12 +344,12 @@ impl RawJournal {
 
     /// The oldest section.
     pub fn oldest_section(&self) -> Option<u64> {
-        self.store.table().oldest()
+        self.store.oldest()
     }
 
     /// The newest section.
     pub fn newest_section(&self) -> Option<u64> {
-        self.store.table().newest()
+        self.store.newest()
     }
 
     /// Opens a section anew after a failed sync, as an open after an unclean stop would: what it shows then is durable.

@@ -64,7 +64,8 @@ impl Follow {
         loop {
             // What changes from here on is not missed.
             let listen = raw.bell().listen();
-            let Some(open) = store.section(self.section).await? else {
+            // One that nothing was appended to may be taken back, and is another one when it is made again.
+            let Some(open) = store.section(self.section).await?.filter(|open| !open.is_untouched()) else {
                 match self.later() {
                     Some(later) if self.current.is_none() && self.position == 0 => self.section = later,
                     _ if self.current.is_some() => return Err(Error::Rewound { section: self.section }),
@@ -129,7 +130,7 @@ impl Follow {
 
     /// The section that comes next.
     fn later(&self) -> Option<u64> {
-        self.store.store().table().next_after(self.section)
+        self.store.store().next_after(self.section)
     }
 }
 

@@ -45,6 +45,12 @@ struct Entry<T> {
     is_new: AtomicBool,
 }
 
+impl<T> Entry<T> {
+    fn is_kept(&self, keep: impl Fn(Option<&T>) -> bool) -> bool {
+        !self.is_new.load(Ordering::Acquire) && keep(self.open.load().as_deref())
+    }
+}
+
 impl<T> Clone for Row<T> {
     fn clone(&self) -> Self {
         Self { section: self.section, entry: Arc::clone(&self.entry) }
@@ -93,6 +99,16 @@ impl<T: Send + Sync + 'static> Table<T> {
     /// All sections, ascending.
     pub fn sections(&self) -> Vec<u64> {
         self.rows.load().iter().map(|row| row.section).collect()
+    }
+
+    /// The sections that somebody has made and `keep` holds for, ascending; it is shown what is kept for one that is open.
+    pub fn sections_with(&self, keep: impl Fn(Option<&T>) -> bool) -> Vec<u64> {
+        self.rows.load().iter().filter(|row| row.entry.is_kept(&keep)).map(|row| row.section).collect()
+    }
+
+    /// Whether somebody has made a section and `keep` holds for it.
+    pub fn has(&self, section: u64, keep: impl Fn(Option<&T>) -> bool) -> bool {
+        self.rows.load().find(section).is_some_and(|entry| entry.is_kept(keep))
     }
 
     /// The lowest section.

@@ -50,17 +50,17 @@ impl RawGlob {
     /// The sections that exist, ascending.
     #[doc(alias = "segments")]
     pub fn sections(&self) -> Vec<u64> {
-        self.store.table().sections()
+        self.store.sections()
     }
 
     /// The oldest section.
     pub fn oldest_section(&self) -> Option<u64> {
-        self.store.table().oldest()
+        self.store.oldest()
     }
 
     /// The newest section.
     pub fn newest_section(&self) -> Option<u64> {
-        self.store.table().newest()
+        self.store.newest()
     }
 
     /// Opens a section anew after a failed sync, as an open after an unclean stop would: what it shows then is durable.

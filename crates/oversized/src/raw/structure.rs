@@ -73,20 +73,20 @@ impl RawOversized {
         }
     }
 
-    /// The sections that exist, ascending.
+    /// The sections that exist, ascending. One exists from its first entry on, also when it is rewound to none later.
     #[doc(alias = "segments")]
     pub fn sections(&self) -> Vec<u64> {
-        self.store().table().sections()
+        self.store().sections()
     }
 
     /// The oldest section.
     pub fn oldest_section(&self) -> Option<u64> {
-        self.store().table().oldest()
+        self.store().oldest()
     }
 
     /// The newest section.
     pub fn newest_section(&self) -> Option<u64> {
-        self.store().table().newest()
+        self.store().newest()
     }
 
     /// The oldest section that may exist: everything below was pruned.

@@ -7,7 +7,7 @@ use blob_runtime::sim::{self, Fault, Sim};
 use blob_runtime::{MemoryStorage, Operation, Storage};
 use bytes::BufMut;
 use futures::executor::block_on;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use oversized::{BufferBudget, Config, Error, Located, Oversized, Record, Until};
 
 use crate::common::{LOSE_ALL, Store, append, config, fill, life, open, shown, value};
@@ -66,6 +66,45 @@ fn an_append_that_fails_makes_no_section() {
             assert_eq!((shown(&store, 8).await.unwrap(), shown(&store, 9).await.unwrap()), (vec![1, 2], vec![3]));
         }
     });
+}
+
+/// An append that makes a section and comes to nothing is dropped at every point: while the section is made, and while it is
+/// taken back. Nobody is left who takes it back then; it is not there all the same, for all who read, follow and look.
+#[test]
+fn a_section_that_is_half_taken_back_is_not_there() {
+    let mut is_over = false;
+    for polls in 0..200 {
+        is_over |= sim::run(polls, async |sim| {
+            life(&sim, LOSE_ALL, move |sim| async move {
+                let store = open(sim.storage()).await.unwrap();
+                fill(&store, 1, 0..3).await;
+                let mut tail = store.tail(2, 0, Until::Appended);
+                let raw = store.raw().clone();
+                let mut failing = Box::pin(raw.append(2, b"value", |_, _, record| record.put_slice(b"short")));
+                let mut done = false;
+                for _ in 0..polls {
+                    done = done || failing.as_mut().now_or_never().is_some();
+                    assert!(tail.next().now_or_never().is_none());
+                    sim.yield_now().await;
+                }
+                drop(failing);
+                assert_eq!((store.sections(), store.newest_section()), (vec![1], Some(1)));
+                let replayed: Vec<_> = store.replay(1, 0).try_collect().await.unwrap();
+                let valued: Vec<_> = store.replay_values(1, 0).try_collect().await.unwrap();
+                assert_eq!((replayed.len(), valued.len()), (3, 3));
+                let of_it: Vec<_> = store.replay(2, 0).try_collect().await.unwrap();
+                assert!(of_it.is_empty());
+                let findings: Vec<_> = store.verify(..).try_collect().await.unwrap();
+                assert!(findings.is_empty(), "{findings:?}");
+                assert_eq!(append(&store, 2, 7).await.unwrap(), 0);
+                assert_eq!(tail.next().await.unwrap().unwrap().record.data, 7);
+                assert_eq!(shown(&store, 2).await.unwrap(), [7]);
+                done
+            })
+            .await
+        });
+    }
+    assert!(is_over, "it was never through");
 }
 
 /// The budget is used up, and the write that makes room hangs: the append that waits for it is dropped. The section it was

@@ -32,6 +32,23 @@ fn a_reader_does_not_find_what_is_not_made() {
     assert_eq!(block_on(table.get_or_init(7, true, make)), Ok(Some(Arc::new(1))));
 }
 
+/// Whoever asks which sections there are is not told of one that is being made; of one that is open it is asked whether it
+/// counts, of one that is not it cannot be.
+#[test]
+fn what_nobody_has_made_is_not_there() {
+    let table = Table::<u32>::new();
+    table.know(&[3, 5]);
+    table.add(7);
+    assert!(table.contains(7));
+    assert!(!table.has(7, |_| true));
+    assert_eq!(table.sections_with(|_| true), [3, 5]);
+    assert_eq!(block_on(table.get_or_init(7, true, make)), Ok(Some(Arc::new(1))));
+    assert!(table.has(7, |_| true) && !table.has(8, |_| true));
+    assert_eq!(table.sections_with(|_| true), [3, 5, 7]);
+    assert_eq!(table.sections_with(|open| open.is_none()), [3, 5]);
+    assert_eq!(table.sections_with(|open| open == Some(&1)), [7]);
+}
+
 /// Making it fails for the one who is first: the section is not there then, and the next one adds it anew.
 #[test]
 fn a_section_that_could_not_be_made_is_not_there() {
