@@ -7,34 +7,31 @@
 pub(crate) mod coverage;
 mod mutations;
 mod pool;
-
-use std::num::NonZeroUsize;
+#[cfg(test)]
+mod tests;
 
 use clap::Parser;
 
-use self::mutations::Wanted;
 use crate::process::{Failure, cargo, run};
 use crate::workspace::Workspace;
 
-/// What to run. All that is not named here goes to the suite: see `cargo xtask test-crash -- --help`.
+/// What there is to ask for. Each program reads its own options, in any order.
+const OPTIONS: &str = "\
+The suite:
+      --tier <TIER>       sim (unless set), small, kill, fuzz, model, all
+      --seeds <N>, --minutes <M>, --seed <S>, --first-seed <S>, --jobs <J>
+                          `cargo xtask test-crash -- --help` says what they are
+The fuzzer:
+      --tier coverage     with --minutes <M>, --only <TARGET>, --jobs <J>, --merge
+The mutations of xtask/mutations, each of which its tests must notice:
+      --mutations         with --only <TEXT> in their names, --jobs <J>, --alone (each in a build of its own)";
+
+/// What to run.
 #[derive(Debug, Parser)]
+#[command(after_help = OPTIONS, override_usage = "cargo xtask test-crash [OPTIONS]")]
 pub(crate) struct Args {
-    /// Put each mutation of `xtask/mutations` into a scratch copy, and see that its tests fail.
-    #[arg(long)]
-    mutations: bool,
-    /// With `--mutations`: only those with this in their name.
-    #[arg(long, requires = "mutations")]
-    only: Option<String>,
-    /// With `--mutations`: build each alone, not all together behind switches.
-    #[arg(long, requires = "mutations")]
-    alone: bool,
-    /// So many at once; unless set, as many as there are cores.
-    #[arg(long)]
-    jobs: Option<NonZeroUsize>,
-    /// For the suite: `--tier sim|kill|fuzz|model|all`, `--seeds N`, `--minutes M`, `--seed S`, `--jobs J`.
-    /// `--tier coverage` is the fuzzer: `--minutes M`, `--only TARGET`, `--jobs J`, `--merge`.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    suite: Vec<String>,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    words: Vec<String>,
 }
 
 /// Runs it.
@@ -43,20 +40,21 @@ pub(crate) struct Args {
 /// When a promise is broken, a mutation is not caught, or something cannot be started.
 pub(crate) fn test(args: &Args) -> Result<(), Failure> {
     let workspace = Workspace::load()?;
-    if args.mutations {
-        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let jobs = args.jobs.unwrap_or_else(cores);
-        return mutations::run_all(&workspace, Wanted { only: args.only.as_deref(), jobs, alone: args.alone });
+    if let Some(args) = mutations::Args::of(&args.words) {
+        return mutations::run_all(&workspace, &args?);
     }
-    if let Some(args) = coverage::Args::of(&args.suite) {
+    if let Some(args) = coverage::Args::of(&args.words) {
         return coverage::fuzz(&workspace, &args?);
     }
     let mut command = cargo();
-    // The suite has the same option.
-    let jobs = args.jobs.map(|jobs| format!("--jobs={jobs}"));
     command
         .args(["run", "--quiet", "--profile", "crash", "--package", "testkit", "--bin", "crash", "--"])
-        .args(jobs)
-        .args(&args.suite);
+        .args(&args.words);
     run(command.current_dir(&workspace.root))
+}
+
+/// The words as options of a program that is asked for by them, if it is.
+fn options<P: Parser>(words: &[String], asked: bool) -> Option<Result<P, Failure>> {
+    let words = std::iter::once("test-crash").chain(words.iter().map(String::as_str));
+    asked.then(|| P::try_parse_from(words).map_err(|error| Failure::new(error.to_string())))
 }

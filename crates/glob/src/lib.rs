@@ -36,9 +36,9 @@
 //! # What is promised
 //!
 //! What a returned [`sync`](Glob::sync) covered is there after any crash; of the rest a prefix may be, batches whole or not
-//! at all. Damage to what was durable is told, never cut off silently: see [`OnDamage`]. What stays undetectable is rot in
-//! what the last sync of a section wrote, as long as nothing follows it: no append, no seal, no close; a torn tail looks the
-//! same. What is dropped is reported, and moved to quarantine first when a whole frame is in it.
+//! at all. Damage to what was durable is told, never cut off silently: see [`OnDamage`]. Among what stays undetectable is
+//! rot in what the last sync of a section wrote, as long as nothing follows it: no append, no seal, no close; a torn tail
+//! looks the same (`docs/crash-safety.md` has the whole list). What is dropped is reported, and moved to quarantine first when a whole frame is in it.
 
 mod ahead;
 mod compress;

@@ -78,11 +78,10 @@ pub(crate) struct Args {
 
 impl Args {
     /// The arguments, when they ask for this tier.
-    pub(crate) fn of(suite: &[String]) -> Option<Result<Self, Failure>> {
-        let asked = suite.windows(2).any(|pair| pair == ["--tier", "coverage"])
-            || suite.iter().any(|word| word == "--tier=coverage");
-        let words = std::iter::once("test-crash").chain(suite.iter().map(String::as_str));
-        asked.then(|| Self::try_parse_from(words).map_err(|error| Failure::new(error.to_string())))
+    pub(crate) fn of(words: &[String]) -> Option<Result<Self, Failure>> {
+        let asked = words.windows(2).any(|pair| pair == ["--tier", "coverage"])
+            || words.iter().any(|word| word == "--tier=coverage");
+        super::options(words, asked)
     }
 
     fn targets(&self) -> Result<Vec<Target>, Failure> {

@@ -8,6 +8,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use clap::Parser;
+
 use self::build::{Options, Tree};
 use self::judge::{Fate, Place, Verdict};
 use self::limit::End;
@@ -34,30 +36,45 @@ const PATIENCE: u32 = 5;
 /// Nobody knows how long a command takes until it has been run once.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// What to run, and how.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted<'a> {
+/// Which mutations, and how.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask test-crash")]
+pub(super) struct Args {
+    #[arg(long, hide = true)]
+    mutations: bool,
     /// Only those with this in their name.
-    pub(super) only: Option<&'a str>,
-    /// So many at once.
-    pub(super) jobs: NonZeroUsize,
-    /// Each is built alone.
-    pub(super) alone: bool,
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// So many at once; as many as there are cores unless set.
+    #[arg(long)]
+    jobs: Option<NonZeroUsize>,
+    /// Each in a build of its own, not all together behind switches.
+    #[arg(long)]
+    alone: bool,
+}
+
+impl Args {
+    /// The arguments, when they ask for mutations.
+    pub(super) fn of(words: &[String]) -> Option<Result<Self, Failure>> {
+        super::options(words, words.iter().any(|word| word == "--mutations"))
+    }
 }
 
 /// Tests each mutation in scratch copies below `target`.
 ///
 /// # Errors
 /// When one is not caught, or cannot be applied.
-pub(super) fn run_all(workspace: &Workspace, wanted: Wanted<'_>) -> Result<(), Failure> {
+pub(super) fn run_all(workspace: &Workspace, args: &Args) -> Result<(), Failure> {
     let began = Instant::now();
     let folder = workspace.root.join("target").join("mutations");
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let jobs = args.jobs.unwrap_or_else(cores);
     let all = mutation::load(&workspace.root)?;
-    let is_wanted = |row: &usize| wanted.only.is_none_or(|only| all[*row].name.contains(only));
+    let is_wanted = |row: &usize| args.only.as_ref().is_none_or(|only| all[*row].name.contains(only));
     let rows: Vec<usize> = (0..all.len()).filter(is_wanted).collect();
     let mut report = Report { all: &all, fates: BTreeMap::new(), wrong: Vec::new() };
     let mut alone = rows.clone();
-    if !wanted.alone {
+    if !args.alone {
         let ground = switched::prepare(&workspace.root, &folder.join("switched"), &all, &rows)?;
         alone.retain(|row| ground.refused.contains_key(row));
         let switched: Vec<usize> = rows.into_iter().filter(|row| !alone.contains(row)).collect();
@@ -67,7 +84,7 @@ pub(super) fn run_all(workspace: &Workspace, wanted: Wanted<'_>) -> Result<(), F
         println!("built in {:.0} s", began.elapsed().as_secs_f64());
         let logs = folder.join("log");
         let limits = sound(&ground, &all, &switched, &logs)?;
-        run_switched(&ground, &switched, &limits, &logs, wanted.jobs, &mut report)?;
+        run_switched(&ground, &switched, &limits, &logs, jobs, &mut report)?;
     }
     run_alone(&workspace.root, &folder, &alone, &mut report)?;
     report.end(alone.len(), began.elapsed())

@@ -1,5 +1,5 @@
 //! The reference's known defects, and those an executable model found in drafts of this protocol: a scenario for each, by
-//! number. What is a lower layer's is tested there; `docs/testing.md` has the whole list.
+//! number, each told in words. What is a lower layer's is tested there.
 
 mod found;
 mod lost;

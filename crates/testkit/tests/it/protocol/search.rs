@@ -12,7 +12,7 @@ fn holds(bounds: Bounds) {
 
 /// One search of the suite, over 4 operations or as many as the variable `OPS` says; they are tests of their own, so that they run side by side.
 fn in_suite(number: usize) {
-    let ops = std::env::var("OPS").ok().and_then(|ops| ops.parse().ok()).unwrap_or(4);
+    let ops = std::env::var("OPS").map_or(4, |ops| ops.parse().expect("OPS is a number"));
     let suite = suite(ops);
     assert_eq!(suite.len(), 7, "each search of the suite has a test here");
     holds(suite[number].bounds.clone());
