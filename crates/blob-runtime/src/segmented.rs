@@ -160,11 +160,19 @@ pub trait Driver: Send + Sync + 'static {
     /// more, whoever still holds it.
     async fn retire(&self, section: &Self::Section);
 
+    /// Whether a section was [taken out of use](Self::retire).
+    fn is_retired(&self, section: &Self::Section) -> bool {
+        matches!(self.poison(section), Some(Error::Closed))
+    }
+
     /// Cuts a section, durably.
     async fn cut(&self, section: &Self::Section, items: u64) -> Result<(), Self::Error>;
 
     /// Makes a section durable and leaves it as [`Look::Clean`] expects it.
     async fn seal(&self, section: &Self::Section) -> Result<(), Self::Error>;
+
+    /// A change of structure has ended, whoever has driven it: those who wait for one may look again.
+    fn changed(&self) {}
 
     /// The store is closed or destroyed, and nothing of it is changed any more: gives back what keeps others out, beside
     /// the claim of the partition.
@@ -215,6 +223,8 @@ struct Core<D: Driver> {
     fault: OnceLock<Fault>,
     /// How its removal has ended.
     destroyed: OnceLock<Result<(), D::Error>>,
+    /// How its close has ended, for whoever asks when he who began it is gone.
+    closed_with: OnceLock<Result<(), D::Error>>,
     claim: Mutex<Option<Claim>>,
 }
 
@@ -381,8 +391,12 @@ impl<D: Driver> Segmented<D> {
     /// [`Fault`]; what the driver answers, damage as its [`Damage`].
     pub async fn section(&self, section: u64) -> Result<Option<Arc<D::Section>>, D::Error> {
         self.guard(section)?;
-        if let Some(open) = self.table().get(section) {
-            return Ok(Some(open));
+        while let Some(open) = self.table().get(section) {
+            // A change has taken it, and whoever began that may be gone: it would stand in the way of all who come.
+            if !self.driver().is_retired(&open) || !self.drive().await {
+                return Ok(Some(open));
+            }
+            self.guard(section)?;
         }
         self.beside_change(self.core().section(section, false)).await
     }
@@ -421,21 +435,6 @@ impl<D: Driver> Segmented<D> {
     pub fn try_writable(&self, section: u64) -> Option<Arc<D::Section>> {
         let ready = self.core().ready.load(Ordering::Acquire) && section >= self.pruned_to();
         ready.then(|| self.table().get(section)).flatten()
-    }
-
-    /// Whether every section that is not open may be taken for durable: whoever makes all durable must not pass over one
-    /// that is opened anew after a failed sync, or could not be, nor those that a change was to remove when it failed.
-    ///
-    /// # Errors
-    /// [`Fault::Storage`] with the poison of the first such section; [`Fault::Unfinished`].
-    pub fn check_recovered(&self) -> Result<(), Fault> {
-        if let Some(fault) = self.fault() {
-            return Err(fault.clone());
-        }
-        match lock(&self.core().unclean).values().next() {
-            Some(poison) => Err(Fault::Storage(poison.clone())),
-            None => Ok(()),
-        }
     }
 
     /// Waits until the store may be changed.

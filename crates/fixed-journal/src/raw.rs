@@ -363,7 +363,7 @@ impl RawJournal {
     }
 
     /// Makes everything durable and leaves a note that it is: the next open is instant. Afterwards every clone answers
-    /// [`Error::Closed`]. Again: nothing.
+    /// [`Error::Closed`]. Again: the same answer.
     ///
     /// Cancel safety: a close that has begun runs to its end with the next call.
     ///

@@ -1,6 +1,7 @@
 //! What the sections of a glob are to the store that keeps them.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +33,8 @@ pub(crate) struct Sections {
     /// While the store is being opened a section that holds nothing is removed; later somebody may be using it.
     opening: AtomicBool,
     reports: Mutex<Vec<SectionReport>>,
+    /// Sections that a reader was given although they are damaged, and the look that has found it; a writer is refused.
+    damaged: Mutex<BTreeMap<u64, Look>>,
 }
 
 /// What was found of a section.
@@ -62,6 +65,7 @@ impl Sections {
             quarantine_bytes,
             opening: AtomicBool::new(true),
             reports: Mutex::default(),
+            damaged: Mutex::default(),
         }
     }
 
@@ -75,6 +79,22 @@ impl Sections {
         let mut reports = self.reports().clone();
         reports.sort_by_key(|report| report.section);
         reports
+    }
+
+    /// The damage of a section that a reader was given all the same. It is looked at again, for a writer may have been at
+    /// work: what it had not written then is there now.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub(crate) async fn still_damaged(&self, section: u64) -> Result<Option<Error>, Error> {
+        let look = self.damaged().get(&section).copied();
+        let Some(look) = look else { return Ok(None) };
+        let found = self.survey(section, look, false).await?;
+        Ok(self.damage(section, &found).map(|damage| damage.error.into()))
+    }
+
+    fn damaged(&self) -> MutexGuard<'_, BTreeMap<u64, Look>> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn reports(&self) -> MutexGuard<'_, Vec<SectionReport>> {
@@ -194,6 +214,9 @@ impl Driver for Sections {
     }
 
     async fn attach(&self, section: u64, found: Found) -> Result<Section, Error> {
+        if found.plan.damage.is_some() {
+            self.damaged().insert(section, found.look);
+        }
         let Found { blob, tag_bytes, look, facts, plan } = found;
         let durable = match look {
             Look::Clean => plan.end.offset,
@@ -220,6 +243,10 @@ impl Driver for Sections {
 
     async fn retire(&self, section: &Section) {
         section.retire().await;
+    }
+
+    fn is_retired(&self, section: &Section) -> bool {
+        section.shut_reason().is_some()
     }
 
     async fn target(&self, number: u64, section: &Section, items: u64) -> Result<Target, Error> {

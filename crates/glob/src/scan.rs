@@ -68,7 +68,7 @@ impl Stream for RawScan {
                 State::Over => return Poll::Ready(None),
                 State::Start => {
                     let (glob, section) = (this.glob.clone(), this.section);
-                    this.state = State::Opening(async move { glob.existing(section).await }.boxed());
+                    this.state = State::Opening(async move { glob.in_use(section).await }.boxed());
                 }
                 State::Opening(opening) => match ready!(opening.poll_unpin(cx)) {
                     Ok(open) => this.state = State::Running(Box::new(Frames::new(open, this.at))),

@@ -149,9 +149,10 @@ impl Sections {
 
     /// The section as it was found, without a write.
     async fn resume(&self, section: u64, found: Found) -> Result<Section, Error> {
+        let damage = self.damage(section, &found);
         let Found { values, index, unindexed, look, facts, plan, .. } = found;
         let (Some(blob), Some(facts), Some(values)) = (values, facts.values, &plan.values) else {
-            return Err(Error::SectionOutOfRange { section });
+            return Err(damage.map_or(Error::SectionOutOfRange { section }, |damage| damage.error.into()));
         };
         let durable = match look {
             Look::Clean => values.end.offset,
@@ -184,6 +185,7 @@ impl Sections {
             index,
             shared: Arc::clone(&self.shared),
             share: self.budget.as_ref().map(BufferBudget::share),
+            damaged: damage.map(|_| look),
             job: Mutex::new(None),
             cutting: AtomicBool::new(false),
             checkpointed: AtomicU64::new(from.offset),
@@ -315,6 +317,12 @@ impl Driver for Sections {
     }
 
     async fn attach(&self, section: u64, found: Found) -> Result<Section, Error> {
+        if let Some(Damage { error }) = self.damage(section, &found) {
+            // Only a reader is given it all the same.
+            tracing::error!(section, %error, "a section is damaged; what is sound of it can be read");
+            self.reports().retain(|known| known.section != section);
+            self.reports().push(report_of(section, &found.plan, 0, false, Some(error)));
+        }
         // After a clean close nothing is carried out, and this is all that is said of it.
         let report = match found.look {
             Look::Clean => report_of(section, &found.plan, 0, false, None),
@@ -363,6 +371,10 @@ impl Driver for Sections {
         section.retire().await;
     }
 
+    fn is_retired(&self, section: &Section) -> bool {
+        section.values.shut_reason().is_some()
+    }
+
     async fn cut(&self, section: &Section, items: u64) -> Result<(), Error> {
         let to = section.cursor(items).await?;
         section.cut(items, to).await
@@ -374,6 +386,10 @@ impl Driver for Sections {
         // One that somebody has begun and left: a failed sync of the index is not to end below a clean manifest (I5).
         section.settle_checkpoint().await;
         section.check()
+    }
+
+    fn changed(&self) {
+        self.shared.bell.ring();
     }
 
     fn release(&self) {

@@ -149,7 +149,7 @@ impl RawOversized {
         open.iter().for_each(|(_, open)| open.account());
         let reports = self.section_reports();
         Some(Metrics {
-            sections: table.len(),
+            sections: self.sections().len(),
             open_sections: open.len(),
             appends: get(&counters.appends),
             appended_bytes: get(&counters.appended_bytes),
@@ -199,6 +199,17 @@ impl RawOversized {
             self.close_some(false).await;
         }
         Ok(open)
+    }
+
+    /// A section that exists and that no cut has taken for a while, for reads that go through it from some place on. Whoever
+    /// began that cut may be gone, and then it would stand in the way of all who come.
+    pub(crate) async fn in_use(&self, section: u64) -> Result<Arc<Section>, Error> {
+        loop {
+            let open = self.existing(section).await?;
+            if !open.values.is_held() || !self.store().drive().await {
+                return Ok(open);
+            }
+        }
     }
 
     /// Makes the index of a section anew that has lost it since it was closed; without one, each look-up goes through the

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use blob_runtime::append::Config as LogConfig;
 use blob_runtime::sections::section_name;
+use blob_runtime::segmented::Look;
 use blob_runtime::{Blob, Error as StorageError, Format, Kind, Probe, Salt, Storage, StoreId, Want};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -52,6 +53,8 @@ pub(crate) struct Section {
     pub(crate) index: Arc<Index>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) share: Option<Share>,
+    /// The look that has found damage, in a store that is only read; a writer is refused.
+    pub(crate) damaged: Option<Look>,
     /// The checkpoint under way.
     pub(crate) job: Mutex<Option<Job>>,
     /// A cut keeps checkpoints out; written under `job`'s lock.
@@ -78,9 +81,10 @@ impl Section {
         self.values.len()
     }
 
-    /// Whether nothing was ever appended: not even a seal is there, as it is in a section that was cut to nothing.
+    /// Whether nothing was ever appended: not even a seal is there, as it is in a section that was cut to nothing. In a store
+    /// that is only read all sections were there before, whatever is left of them.
     pub(crate) fn is_untouched(&self) -> bool {
-        self.values.bytes() == 0
+        !self.shared.read_only && self.values.bytes() == 0
     }
 
     /// Whether all that is known of it is what opening it finds: a seal behind the values, whole pages of the index, nothing

@@ -54,6 +54,8 @@ struct Follow {
     /// The section it is in, and how often that had been cut when the tail came to it. One that was removed and made anew, or
     /// opened anew after a failure, is another one.
     current: Option<(Arc<Section>, u64)>,
+    /// It has come on to this section from the one before by itself, and has not seen it yet.
+    came_on: bool,
 }
 
 impl Follow {
@@ -67,13 +69,21 @@ impl Follow {
             // One that nothing was appended to may be taken back, and is another one when it is made again.
             let Some(open) = store.section(self.section).await?.filter(|open| !open.is_untouched()) else {
                 match self.later() {
-                    Some(later) if self.current.is_none() && self.position == 0 => self.section = later,
-                    _ if self.current.is_some() => return Err(Error::Rewound { section: self.section }),
+                    // It was there, and has gone with whatever else a rewind has taken.
+                    _ if self.current.is_some() || self.came_on => {
+                        return Err(Error::Rewound { section: self.section });
+                    }
+                    Some(later) if self.position == 0 => self.section = later,
                     _ if store.is_read_only() => return Ok(None),
                     _ => listen.await,
                 }
                 continue;
             };
+            // A change that whoever began it has left would stand in the way of all who come.
+            if self.current.is_none() && open.values.is_held() && store.drive().await {
+                continue;
+            }
+            self.came_on = false;
             let (begun, cuts) = self.current.get_or_insert_with(|| (Arc::clone(&open), open.values.cuts()));
             let (same, cuts) = (Arc::ptr_eq(begun, &open), *cuts);
             let len = open.len();
@@ -100,7 +110,7 @@ impl Follow {
             if end == len
                 && let Some(later) = self.later()
             {
-                (self.section, self.position, self.current) = (later, 0, None);
+                (self.section, self.position, self.current, self.came_on) = (later, 0, None, true);
                 continue;
             }
             if store.is_read_only() {
@@ -137,7 +147,7 @@ impl Follow {
 impl RawTail {
     pub(crate) fn new(store: RawOversized, section: u64, position: u64, until: Until) -> Self {
         let record_bytes = store.record_bytes();
-        let state = State::Idle(Box::new(Follow { store, until, section, position, current: None }));
+        let state = State::Idle(Box::new(Follow { store, until, section, position, current: None, came_on: false }));
         Self { state, record_bytes, section, position, bytes: Bytes::new() }
     }
 }

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use blob_runtime::segmented::Driver;
 use blob_runtime::{Blob, Error as StorageError, HeaderState, manifest};
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
@@ -200,6 +201,7 @@ async fn opened(
 
 async fn look_into(store: &RawOversized, open: &Arc<Section>, findings: &mut Vec<Finding>) -> Result<(), Error> {
     let section = open.number();
+    found_at_open(store, open, findings).await?;
     headers(store, open, findings).await?;
     let mut position = 0;
     let mut frames = Frames::new(Arc::clone(&open.values), glob::Cursor::START);
@@ -223,6 +225,19 @@ async fn look_into(store: &RawOversized, open: &Arc<Section>, findings: &mut Vec
                 frames = Frames::new(Arc::clone(&open.values), next);
             }
         }
+    }
+    Ok(())
+}
+
+/// What the open of a reader has found: the section ends there, so whoever goes through it sees nothing of it. It is looked
+/// at again, for a writer may have been at work: what it had not written then is there now.
+async fn found_at_open(store: &RawOversized, open: &Section, findings: &mut Vec<Finding>) -> Result<(), Error> {
+    let Some(look) = open.damaged else { return Ok(()) };
+    let section = open.number();
+    let driver = store.store().driver();
+    let found = driver.survey(section, look, false).await?;
+    if let Some(damage) = driver.damage(section, &found) {
+        findings.push(Finding { section: Some(section), position: Some(open.len()), error: damage.error.into() });
     }
     Ok(())
 }

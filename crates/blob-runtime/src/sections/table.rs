@@ -178,10 +178,14 @@ impl<T: Send + Sync + 'static> Table<T> {
             undo.armed = is_new;
             let made = Arc::new(init(is_new).await?);
             undo.armed = false;
-            entry.is_new.store(false, Ordering::Release);
             let _change = lock(&self.change);
-            if self.holds(section, &entry) {
+            let is_there = self.holds(section, &entry);
+            if is_there {
                 entry.open.store(Some(Arc::clone(&made)));
+            }
+            // Behind that: whoever lists the sections is shown what is kept for it.
+            entry.is_new.store(false, Ordering::Release);
+            if is_there {
                 return Ok(Some(made));
             }
             // It was removed while it was being made: what was made is of a blob that is gone.

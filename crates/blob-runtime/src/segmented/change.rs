@@ -27,7 +27,7 @@ impl<D: Driver> Segmented<D> {
         if min <= self.pruned_to() {
             return Ok(false);
         }
-        let any = self.table().oldest().is_some_and(|oldest| oldest < min);
+        let any = self.oldest().is_some_and(|oldest| oldest < min);
         self.change(move |core| async move {
             let manifest = core.manifest()?;
             manifest.update(|state| state.pruned_to = state.pruned_to.max(min)).await?;
@@ -71,7 +71,7 @@ impl<D: Driver> Segmented<D> {
                 Some(open) => core.driver.target(section, open, items).await?,
                 None => Target { section, items: 0, values_offset: 0 },
             };
-            if items == len && later.is_empty() {
+            if items == len && !later.iter().any(|other| core.has(*other)) {
                 return Ok(());
             }
             let intent = if all_later { Intent::Rewind(target) } else { Intent::RewindSection(target) };
@@ -98,7 +98,7 @@ impl<D: Driver> Segmented<D> {
     pub async fn remove_section(&self, section: u64) -> Result<bool, D::Error> {
         self.enter().await?;
         self.guard(section)?;
-        let any = self.table().contains(section);
+        let any = self.has(section);
         self.change(move |core| async move { core.settle(core.remove(&[section]).await) }).await?;
         Ok(any)
     }
@@ -197,6 +197,36 @@ impl<D: Driver> Segmented<D> {
         lock(&self.core().unclean).get(&section).cloned()
     }
 
+    /// Whether every section that is not open may be taken for durable: whoever makes all durable must not pass over one
+    /// that is opened anew after a failed sync, or could not be, nor those that a change was to remove when it failed.
+    ///
+    /// # Errors
+    /// [`Fault::Storage`] with the poison of the first such section; [`Fault::Unfinished`].
+    pub fn check_recovered(&self) -> Result<(), Fault> {
+        if let Some(fault) = self.fault() {
+            return Err(fault.clone());
+        }
+        match lock(&self.core().unclean).values().next() {
+            Some(poison) => Err(Fault::Storage(poison.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Drives the change that is under way, if there is one, to its end: whoever began it may be gone. How it ended is told
+    /// by the state. Whether there was one.
+    ///
+    /// Cancel safety: safe.
+    pub async fn drive(&self) -> bool {
+        let job = lock(&self.0.job).clone();
+        match job {
+            Some(job) => {
+                drop(job.await);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Runs `work`, which waits in line for a section, and with it the change that is under way: that may be ahead in the
     /// line, and whoever began it may be gone. One that begins later is behind.
     pub(super) async fn beside_change<T>(&self, work: impl Future<Output = T>) -> T {
@@ -251,6 +281,7 @@ impl<D: Driver> Segmented<D> {
             let result = work.await;
             if let Some(shell) = shell.upgrade() {
                 *lock(&shell.job) = None;
+                shell.core.driver.changed();
             }
             result
         };

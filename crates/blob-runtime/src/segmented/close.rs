@@ -12,7 +12,7 @@ use crate::sync::lock;
 impl<D: Driver> Segmented<D> {
     /// Ends all work: new work is refused, what has begun ends, every section is made durable and sealed, and the
     /// manifest says clean, unless something failed. Afterwards every clone answers
-    /// [`Fault::Closed`](super::Fault::Closed). Again: nothing.
+    /// [`Fault::Closed`](super::Fault::Closed). Again: the same answer.
     ///
     /// Cancel safety: a close that has begun runs to its end with the next call.
     ///
@@ -25,7 +25,8 @@ impl<D: Driver> Segmented<D> {
                 match &*job {
                     Some(running) => (running.clone(), self.core().closed.load(Ordering::Acquire)),
                     None if self.core().closed.swap(true, Ordering::AcqRel) => {
-                        return self.core().destroyed.get().cloned().unwrap_or(Ok(()));
+                        let core = self.core();
+                        return core.destroyed.get().or(core.closed_with.get()).cloned().unwrap_or(Ok(()));
                     }
                     None => (self.start(&mut job, |core| async move { core.close().await }), true),
                 }
@@ -94,10 +95,12 @@ impl<D: Driver> Core<D> {
             result = Err(poison.into());
         }
         self.let_go().await;
+        let _ = self.closed_with.set(result.clone());
         result
     }
 
-    /// Leaves every section durable and sealed, and out of use: nothing is appended between the one and the other.
+    /// Leaves every section durable and sealed, and out of use: nothing is appended between the one and the other. What
+    /// nothing was appended to goes.
     async fn settle_sections(&self) -> Result<(), D::Error> {
         let driver = &self.driver;
         let mut result = Ok(());
@@ -110,18 +113,26 @@ impl<D: Driver> Core<D> {
         // would be damage. A creation that is still under way is on no list yet, and a removal waits for it.
         let mut left = std::mem::take(&mut *lock(&self.making));
         left.retain(|section| !self.table.contains(*section));
+        let seals = stream::iter(self.table.open()).map(|(number, section)| async move {
+            let hold = driver.hold(&section).await;
+            let is_untouched = driver.is_untouched(&section);
+            let sealed = if is_untouched { Ok(()) } else { driver.seal(&section).await };
+            driver.retire(&section).await;
+            drop(hold);
+            sealed.map(|()| is_untouched.then_some(number))
+        });
+        let mut seals = seals.buffer_unordered(self.recovery_concurrency);
+        while let Some(sealed) = seals.next().await {
+            match sealed {
+                Ok(untouched) => left.extend(untouched),
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        drop(seals);
         if !left.is_empty() {
             result = result.and(driver.remove(&left.into_iter().collect::<Vec<_>>()).await);
         }
-        let seals = stream::iter(self.table.open()).map(|(_, section)| async move {
-            let hold = driver.hold(&section).await;
-            let sealed = driver.seal(&section).await;
-            driver.retire(&section).await;
-            drop(hold);
-            sealed
-        });
-        let results: Vec<_> = seals.buffer_unordered(self.recovery_concurrency).collect().await;
-        result.and(results.into_iter().collect())
+        result
     }
 
     async fn destroy(self: Arc<Self>) -> Result<(), D::Error> {

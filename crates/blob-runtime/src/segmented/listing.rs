@@ -1,9 +1,10 @@
-//! Which sections are there, for whoever asks the store. A section is there from the first thing that is put into it: one
-//! that is being made, and one that was made for something that came to nothing, is in the table only.
+//! Which sections are there, for whoever asks the store. A section is there from the first thing that is put into it to its
+//! removal, or the prune that has decided it: one that is being made, one that was made for something that came to nothing,
+//! and one that is about to go are in the table only.
 
 use std::sync::atomic::Ordering;
 
-use super::{Driver, Segmented};
+use super::{Core, Driver, Segmented};
 use crate::sections::Table;
 
 impl<D: Driver> Segmented<D> {
@@ -19,12 +20,15 @@ impl<D: Driver> Segmented<D> {
 
     /// The sections that exist, ascending.
     pub fn sections(&self) -> Vec<u64> {
-        self.table().sections_with(|open| self.has_begun(open))
+        let mut sections = self.table().sections_with(|open| self.core().has_begun(open));
+        let pruned = sections.partition_point(|section| *section < self.pruned_to());
+        sections.drain(..pruned);
+        sections
     }
 
     /// Whether a section exists.
     pub fn has(&self, section: u64) -> bool {
-        self.table().has(section, |open| self.has_begun(open))
+        self.core().has(section)
     }
 
     /// The lowest section that exists.
@@ -47,8 +51,15 @@ impl<D: Driver> Segmented<D> {
         }
         Some(next)
     }
+}
+
+impl<D: Driver> Core<D> {
+    /// Whether a section exists.
+    pub(super) fn has(&self, section: u64) -> bool {
+        section >= self.pruned_to.load(Ordering::Acquire) && self.table.has(section, |open| self.has_begun(open))
+    }
 
     fn has_begun(&self, open: Option<&D::Section>) -> bool {
-        open.is_none_or(|open| !self.driver().is_untouched(open))
+        open.is_none_or(|open| !self.driver.is_untouched(open))
     }
 }

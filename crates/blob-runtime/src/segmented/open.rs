@@ -135,6 +135,7 @@ impl<D: Driver> Segmented<D> {
             making: Mutex::default(),
             fault: OnceLock::new(),
             destroyed: OnceLock::new(),
+            closed_with: OnceLock::new(),
             claim: Mutex::new(claim),
         };
         if let Some(manifest) = &core.manifest {

@@ -358,3 +358,41 @@ fn a_sync_beside_a_section_that_is_opened_anew_is_told() {
         });
     }
 }
+
+/// A rewind or a removal is dropped at every poll, and nothing else runs. Who reads the section is told of it at most once.
+#[test]
+fn a_change_that_was_left_does_not_stand_in_the_way() {
+    use blob_runtime::sim;
+    for rewind in [true, false] {
+        let ended = (0..200).any(|polls| {
+            sim::run(polls, async |sim| {
+                let journal = Items::open(sim.storage(), config()).await.unwrap();
+                for number in 0..12 {
+                    journal.append(1, &item(number)).await.unwrap();
+                }
+                let change = async {
+                    match rewind {
+                        true => journal.rewind_section(1, 2).await,
+                        false => journal.remove_section(1).await.map(drop),
+                    }
+                };
+                let mut change = Box::pin(change);
+                let mut ended = false;
+                for _ in 0..polls {
+                    ended = ended || change.as_mut().now_or_never().is_some();
+                    sim.yield_now().await;
+                }
+                drop(change);
+                for first in [true, false] {
+                    match all(&journal, 1, 0).await {
+                        Ok(items) => assert!([12, 2 * usize::from(rewind)].contains(&items.len()), "{items:?}"),
+                        Err(Error::Rewound { .. } | Error::SectionOutOfRange { .. }) if first => {}
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+                ended
+            })
+        });
+        assert!(ended, "it was never through");
+    }
+}

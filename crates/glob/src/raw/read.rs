@@ -105,6 +105,17 @@ impl RawGlob {
         }
     }
 
+    /// A section that exists and that no cut has taken for a while. Whoever began that cut may be gone, and then it would
+    /// stand in the way of all who come.
+    pub(crate) async fn in_use(&self, section: u64) -> Result<Arc<Section>, Error> {
+        loop {
+            let open = self.existing(section).await?;
+            if !open.is_held() || !self.store.drive().await {
+                return Ok(open);
+            }
+        }
+    }
+
     /// What a failed read amounts to.
     async fn explain(&self, section: u64, error: Error) -> Error {
         if let Err(fault) = self.store.guard(section) {
@@ -145,7 +156,10 @@ impl RawGlob {
         let mut end = from;
         loop {
             match scan.next().await {
-                None => return Ok(Recovered { end: scan.at(), damage: None }),
+                None => {
+                    let damage = self.store.driver().still_damaged(section).await?;
+                    return Ok(Recovered { end: scan.at(), damage });
+                }
                 Some(Ok(frame)) => end = frame.next(),
                 Some(Err(damage @ (Error::ChecksumMismatch { .. } | Error::Corrupt { .. }))) => {
                     return Ok(Recovered { end, damage: Some(damage) });

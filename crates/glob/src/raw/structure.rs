@@ -75,7 +75,7 @@ impl RawGlob {
     }
 
     /// Makes everything durable, seals, and leaves a note that all is in order: the next open is instant. Afterwards
-    /// every clone answers [`Error::Closed`]. Again: nothing.
+    /// every clone answers [`Error::Closed`]. Again: the same answer.
     ///
     /// Cancel safety: a close that has begun runs to its end with the next call.
     ///

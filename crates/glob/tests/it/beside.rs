@@ -1,4 +1,4 @@
-//! Appends beside a seal, in the order that could do harm.
+//! Calls beside others that are not polled, in the order that could do harm.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -7,8 +7,9 @@ use blob_runtime::append::Config as LogConfig;
 use blob_runtime::append::Spares;
 use blob_runtime::sim::{self, Sim};
 use blob_runtime::{Format, Kind, Storage, StoreId, Want};
+use futures::{FutureExt, TryStreamExt};
 use glob::section::{Section, Settings};
-use glob::{Compression, Packer, recover};
+use glob::{Compression, Config, Cursor, Error, Packer, RawGlob, recover};
 
 const NAME: [u8; 8] = 1_u64.to_be_bytes();
 
@@ -87,5 +88,44 @@ fn a_seal_gives_way_to_an_append() {
             assert!(section.try_seal().await.unwrap());
             assert_eq!((section.is_sealed(), section.durable_len()), (true, 4), "seed {seed}");
         });
+    }
+}
+
+/// A rewind or a removal is dropped at every poll, and nothing else runs. Who reads the section is told of it at most once: a
+/// scan was told each time, for nobody carried the change on.
+#[test]
+fn a_change_that_was_left_does_not_stand_in_the_way() {
+    for rewind in [true, false] {
+        let ended = (0..200).any(|polls| {
+            sim::run(polls, async |sim| {
+                let glob = RawGlob::open(sim.storage(), Config::new("values")).await.unwrap();
+                for value in [b"first", b"other", b"third"] {
+                    glob.append(1, value).await.unwrap();
+                }
+                let change = async {
+                    match rewind {
+                        true => glob.rewind_section(1, 1).await,
+                        false => glob.remove_section(1).await.map(drop),
+                    }
+                };
+                let mut change = Box::pin(change);
+                let mut ended = false;
+                for _ in 0..polls {
+                    ended = ended || change.as_mut().now_or_never().is_some();
+                    sim.yield_now().await;
+                }
+                drop(change);
+                for first in [true, false] {
+                    let scanned: Result<Vec<_>, Error> = glob.scan(1, Cursor::START).try_collect().await;
+                    match scanned {
+                        Ok(frames) => assert!(frames.len() == 3 || rewind && frames.len() == 1, "{frames:?}"),
+                        Err(Error::SectionOutOfRange { .. }) => assert!(!rewind),
+                        Err(error) => assert!(first && matches!(error, Error::Rewound { .. }), "{error:?}"),
+                    }
+                }
+                ended
+            })
+        });
+        assert!(ended, "it was never through");
     }
 }

@@ -127,6 +127,9 @@ fn every_byte_of_a_section_that_was_left() {
             let keep = [0, 1, 1, 3][hit];
             let read_only = RawGlob::open(Arc::clone(&storage), config().read_only(true)).await.unwrap();
             assert_eq!(values(&read_only, 1).await.unwrap(), VALUES[..keep], "byte {at}");
+            let looked = read_only.recover(1, Cursor::START).await.unwrap();
+            let is_told = matches!(looked.damage, Some(Error::Corrupt { offset: 0, .. }));
+            assert_eq!(is_told, hit == 0, "byte {at}: what a writer is refused for is told: {looked:?}");
             // The frames behind the first sync prove that, wherever they are, and no more.
             let unsynced_from = read_only.unsynced_from(1).await.unwrap();
             assert_eq!(unsynced_from, [None, None, None, Some(44)][hit], "byte {at}");

@@ -119,6 +119,8 @@ impl RawOversized {
             return Err(Error::Encode { reason: "a batch of no values".into() });
         }
         let room = stored(values);
+        // An empty section is not of those that exist: it goes again if nothing comes of this.
+        let born = Born { store: self, section: Some(section) };
         loop {
             let open = match self.store().try_writable(section).filter(|_| self.is_next_in_order(section)) {
                 Some(open) => open,
@@ -132,8 +134,6 @@ impl RawOversized {
                     self.writable(section, at).await?
                 }
             };
-            // An empty section is not of those that exist: it goes again if nothing comes of this.
-            let born = Born { store: self, open: &open };
             // One that was made just now has nothing to write, and there is room already.
             let roomy = if open.is_untouched() { Ok(()) } else { self.make_room(&open, room).await };
             if let Err(error) = roomy {
@@ -277,12 +277,26 @@ impl RawOversized {
     /// made; when that is gone it takes them again.
     async fn frozen(&self, section: u64, open: &Section) -> Result<(), Error> {
         let _turn = self.0.order.enter().await;
-        match self.store().table().newest() {
-            Some(newest) if newest > section => Err(Error::OutOfOrder { section, newest }),
-            _ => {
-                open.values.freeze(false);
-                Ok(())
+        loop {
+            match self.store().table().newest() {
+                Some(newest) if newest > section => self.is_out_of_order(section, newest).await?,
+                _ => {
+                    open.values.freeze(false);
+                    return Ok(());
+                }
             }
+        }
+    }
+
+    /// A section is refused because of a higher one, unless that is only in the table: about to be removed, or taken back,
+    /// by somebody who is gone. Then it is looked at again.
+    ///
+    /// # Errors
+    /// [`Error::OutOfOrder`].
+    async fn is_out_of_order(&self, section: u64, newest: u64) -> Result<(), Error> {
+        match self.store().drive().await || self.take_back_unborn().await {
+            true => Ok(()),
+            false => Err(Error::OutOfOrder { section, newest }),
         }
     }
 
@@ -315,7 +329,7 @@ impl RawOversized {
         loop {
             let newest = self.store().table().newest();
             match newest {
-                Some(newest) if newest > section => return Err(Error::OutOfOrder { section, newest }),
+                Some(newest) if newest > section => self.is_out_of_order(section, newest).await?,
                 Some(newest) if newest < section => {
                     is_first(section, at)?;
                     match self.make_above(newest, section).await {
@@ -356,12 +370,18 @@ impl RawOversized {
     }
 
     /// Takes back the sections that appends have left empty: a section exists from its first append on. That one cannot be
-    /// taken back is its own failure, and shows at the close.
-    pub(super) async fn take_back_unborn(&self) {
+    /// taken back is its own failure, and shows at the close. Whether any was.
+    pub(super) async fn take_back_unborn(&self) -> bool {
+        let mut any = false;
         loop {
-            let Some(section) = self.unborn().pop_first() else { return };
-            if let Err(error) = self.store().discard(section).await {
-                tracing::warn!(section, %error, "an empty section could not be taken back");
+            let Some(section) = self.unborn().pop_first() else { return any };
+            // Whoever takes it back may be dropped too.
+            let mut left = Born { store: self, section: Some(section) };
+            let discarded = self.store().discard(section).await;
+            left.section = None;
+            match discarded {
+                Ok(()) => any = true,
+                Err(error) => tracing::warn!(section, %error, "an empty section could not be taken back"),
             }
         }
     }
@@ -405,17 +425,18 @@ fn is_first(section: u64, at: Option<u64>) -> Result<(), Error> {
     }
 }
 
-/// A section that is about to be appended to: when that came to nothing, and nobody else has appended, it is taken back,
-/// by the next one who makes a section if not by this one.
+/// A section that is about to be appended to, or taken back: when that came to nothing, and nobody else has appended, it is
+/// taken back by the next one who makes a section.
 struct Born<'a> {
     store: &'a RawOversized,
-    open: &'a Section,
+    section: Option<u64>,
 }
 
 impl Drop for Born<'_> {
     fn drop(&mut self) {
-        if self.open.is_untouched() && self.open.values.shut_reason().is_none() {
-            self.store.unborn().insert(self.open.number());
+        let open = self.section.and_then(|section| self.store.store().table().get(section));
+        if let Some(open) = open.filter(|open| open.is_untouched()) {
+            self.store.unborn().insert(open.number());
         }
     }
 }

@@ -52,7 +52,7 @@ impl RawOversized {
                 self.store().enter().await?;
             }
             let now = self.store().table().get(section);
-            if open.values.cuts() != cuts || now.is_some_and(|now| !Arc::ptr_eq(&now, open)) {
+            if open.values.cuts() != cuts || now.is_none_or(|now| !Arc::ptr_eq(&now, open)) {
                 return Ok(());
             }
         }
@@ -188,7 +188,7 @@ impl RawOversized {
         range: Range<u64>,
         max_bytes: usize,
     ) -> Result<Vec<Frame>, Error> {
-        let open = self.existing(section).await?;
+        let open = self.in_use(section).await?;
         let mut read = Vec::new();
         if range.is_empty() {
             return Ok(read);

@@ -119,16 +119,21 @@ impl RawOversized {
         for _ in 0..CLOSED_AT_ONCE {
             let Some(open) = self.next_unused(seals > 0) else { return };
             let section = open.number();
+            // One that is used after all stays, and the hand comes by again.
+            let mut stays = Stays { store: self, section: Some(section) };
+            // It may have been appended to since.
             if !open.values.is_sealed() {
+                if seals == 0 {
+                    continue;
+                }
                 seals -= 1;
                 if let Err(error) = self.seal_resting(section).await {
                     tracing::warn!(section, %error, "a section that rests could not be sealed");
                 }
             }
             drop(open);
-            // One that is used after all stays, and the hand comes by again.
-            if !matches!(self.store().close_idle(section).await, Ok(true)) {
-                self.store().driver().clock().push_back(section);
+            if matches!(self.store().close_idle(section).await, Ok(true)) {
+                stays.section = None;
             }
         }
     }
@@ -161,7 +166,8 @@ impl RawOversized {
             }
             let section = clock.pop_front()?;
             let Some(open) = self.store().table().get(section) else { continue };
-            let may_go = open.is_at_rest() || unsealed && open.values.is_durable() && open.poison_cause().is_none();
+            let is_unsealed = || open.values.is_durable() && !open.is_untouched() && open.poison_cause().is_none();
+            let may_go = open.is_at_rest() || unsealed && is_unsealed();
             if !open.used.swap(false, Ordering::Relaxed) && may_go {
                 return Some(open);
             }
@@ -181,5 +187,19 @@ impl RawOversized {
 
     fn next_ready(&self) -> Option<u64> {
         self.0.resting.change(|sets| sets.ready.pop_first())
+    }
+}
+
+/// A section that was taken off the clock: unless it was closed it comes back, also when whoever took it is dropped.
+struct Stays<'a> {
+    store: &'a RawOversized,
+    section: Option<u64>,
+}
+
+impl Drop for Stays<'_> {
+    fn drop(&mut self) {
+        if let Some(section) = self.section {
+            self.store.store().driver().clock().push_back(section);
+        }
     }
 }

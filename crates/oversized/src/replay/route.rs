@@ -31,7 +31,7 @@ impl Route {
     /// The next section, opened, and where to begin in it.
     pub(super) async fn next(&mut self) -> Result<Option<(Arc<Section>, u64)>, Error> {
         let Some(section) = self.later.pop_front() else { return Ok(None) };
-        let open = self.store.existing(section).await?;
+        let open = self.store.in_use(section).await?;
         let from = if section == self.first { self.position } else { 0 };
         let len = open.len();
         if from > len {

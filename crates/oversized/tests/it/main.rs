@@ -14,6 +14,7 @@ mod common;
 mod damaged;
 mod defects;
 mod documented;
+mod left;
 mod limits;
 mod read_store;
 mod sweep;

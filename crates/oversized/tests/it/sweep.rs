@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use blob_runtime::sim::{self, Sim};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use oversized::{Error, OnDamage};
 
 use crate::common::{Image, LOSE_ALL, build, life, open_with};
@@ -93,6 +93,9 @@ async fn attempt(sim: &Sim, on_damage: OnDamage, before: &BTreeMap<u64, Vec<u64>
         }
     })
     .await;
+    if on_damage == OnDamage::Refuse && matches!(outcome, Outcome::Refused | Outcome::Told) {
+        told_to_a_reader(sim, what).await;
+    }
     if outcome == Outcome::Refused {
         let after = Image::of(sim);
         let changed: Vec<_> =
@@ -103,6 +106,19 @@ async fn attempt(sim: &Sim, on_damage: OnDamage, before: &BTreeMap<u64, Vec<u64>
         );
     }
     outcome
+}
+
+/// What a writer is refused for a reader is told: by the open, or by whoever looks at everything.
+async fn told_to_a_reader(sim: &Sim, what: &str) {
+    let what = what.to_owned();
+    life(sim, LOSE_ALL, |sim| async move {
+        let Ok(store) = crate::common::Store::open(sim.storage(), crate::common::config().read_only(true)).await else {
+            return;
+        };
+        let findings: Vec<_> = store.verify(..).collect().await;
+        assert!(!findings.is_empty(), "{what}: a reader is told nothing");
+    })
+    .await;
 }
 
 /// Does `change` to the image of the store, in both conditions and both ways of opening; counts the outcomes.

@@ -143,9 +143,8 @@ impl Case {
         let opened = RawOversized::open(storage, config, self.machine.record_bytes, last_bytes).await;
         match opened {
             Ok(store) => {
-                self.read(&store).await;
-                // Looked at by everything that there is.
-                let _: Vec<_> = store.verify(..).collect().await;
+                let findings: Vec<_> = store.verify(..).collect().await;
+                self.read(&store, !findings.is_empty()).await;
                 if self.way == Way::ReadOnly {
                     self.unchanged("a reader");
                     return;
@@ -184,8 +183,9 @@ impl Case {
         self.machine.broken(promise, format!("{what}; {way:?}, {left:?}, {edits:?}"));
     }
 
-    /// Every entry is right, or told to be wrong; none is missing without a word.
-    async fn read(&self, store: &RawOversized) {
+    /// Every entry is right, or told to be wrong; none is missing without a word. `found`: a look at everything has said that
+    /// something is not as it should be.
+    async fn read(&self, store: &RawOversized, found: bool) {
         let forged = self.edits.iter().any(Edit::is_forged);
         // What cannot be known: that a file was there.
         let another_time = self.edits.iter().any(Edit::is_of_another_time);
@@ -232,8 +232,8 @@ impl Case {
                 // As a torn tail, which may be reported, or be zeros that say nothing.
                 Way::Refuse | Way::Truncate
                     if self.is_unproven(*section, len) && (told || self.may_be_zeros(*section)) => {}
-                // A reader tells at the entry.
-                Way::ReadOnly => {}
+                // A reader is given what is sound, and tells when it is asked.
+                Way::ReadOnly if found || self.is_unproven(*section, len) => {}
                 _ => self.broken(Promise::P4, format!("section {section} has {len} of {due} entries")),
             }
         }

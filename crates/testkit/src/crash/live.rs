@@ -139,6 +139,7 @@ impl Machine {
                 | Error::ItemOutOfRange { .. }
                 | Error::SectionOutOfRange { .. }
                 | Error::Pruned { .. }
+                | Error::OutOfOrder { .. }
         );
         if beside && !alone {
             return Ok(());

@@ -421,7 +421,9 @@ impl Oracle {
                 self.worlds.iter().any(|world| world.pruned_to == *oldest && section < oldest)
             }
             Error::SectionOutOfRange { section } => self.worlds.iter().any(|world| world.len(*section) == 0),
-            Error::OutOfOrder { section, newest } => self.ordered && newest > section,
+            Error::OutOfOrder { section, newest } => {
+                self.ordered && newest > section && self.worlds.iter().any(|world| world.sections.contains_key(newest))
+            }
             Error::ItemOutOfRange { section, position, len } => {
                 position >= len && self.worlds.iter().any(|world| world.len(*section) as u64 == *len)
             }
