@@ -55,7 +55,7 @@ use self::commit::{Job, Kind};
 use self::company::Company;
 use self::room::Room;
 use self::tail::Tail;
-use self::wait::{Changed, Released};
+use self::wait::Changed;
 use crate::error::Error;
 use crate::queue::Queue;
 use crate::storage::{Blob, check_read};
@@ -124,6 +124,8 @@ struct State<L> {
     /// Logical offset up to which any write was ever tried: a failed one may have left bytes behind `written`.
     reached: u64,
     poisoned: Option<Error>,
+    /// It was taken out of use, whatever else has befallen it.
+    retired: bool,
     /// Who asks for syncs.
     company: Company,
     /// Whether the blob was ever synced through this log.
@@ -159,6 +161,7 @@ impl<L: Layout> Log<L> {
             failed: None,
             reached: start.len,
             poisoned: None,
+            retired: false,
             company: Company::default(),
             synced_once: false,
             waiting: BTreeMap::new(),
@@ -208,37 +211,14 @@ impl<L: Layout> Log<L> {
         self.state().poisoned.clone()
     }
 
+    /// Whether it was [taken out of use](Self::retire).
+    pub fn is_retired(&self) -> bool {
+        self.state().retired
+    }
+
     /// Runs `look` with the layout, under the log's lock.
     pub fn with_layout<T>(&self, look: impl FnOnce(&mut L) -> T) -> T {
         look(&mut self.state().layout)
-    }
-
-    /// Appends what `fill` puts; it gets the logical offset of its first byte, and runs under the log's lock. `len` is
-    /// the room to set aside, in bytes. Does no I/O unless a buffer is full; then it starts the write, and waits only
-    /// when all other buffers are still being written.
-    ///
-    /// Cancel safety: dropped, it has appended nothing; it appends in its last poll.
-    ///
-    /// # Errors
-    /// [`Error::Poisoned`]; the error of the last write when that failed and the buffer is full; [`Error::TooLarge`].
-    /// Nothing was appended then.
-    pub async fn append<T>(&self, len: usize, fill: impl FnOnce(u64, &mut Space<'_>) -> T) -> Result<T, Error> {
-        let mut fill = fill;
-        loop {
-            let job = match self.try_append(len, fill) {
-                Ok(result) => return Ok(result),
-                Err(NotAppended::Failed(error)) => return Err(error),
-                Err(NotAppended::Busy(back)) => {
-                    fill = back;
-                    self.state().job.clone()
-                }
-            };
-            match job {
-                // How it ended is told by the state.
-                Some(job) => drop(job.await),
-                None => Released { log: self, id: None }.await,
-            }
-        }
     }
 
     /// [`append`](Self::append) that does not wait: gives `fill` back when all buffers are full.
@@ -345,6 +325,7 @@ impl<L: Layout> Log<L> {
     pub async fn retire(&self) {
         {
             let mut state = self.state();
+            state.retired = true;
             state.poisoned.get_or_insert(Error::Closed);
             state.wake_waiting();
         }

@@ -208,6 +208,8 @@ struct Core<D: Driver> {
     unclean: Mutex<BTreeMap<u64, Error>>,
     table: Table<D::Section>,
     pruned_to: AtomicU64,
+    /// The beginnings and ends of rewinds and removals.
+    rewinds: AtomicU64,
     /// None for a store that is open read-only.
     manifest: Option<Manifest>,
     found: State,

@@ -39,6 +39,9 @@ pub(crate) struct Found {
     items: u64,
     /// It was made, and nothing was written yet.
     created: bool,
+    /// Its name survived a crash, and no header and no page: not even the size of its items is known, unless to whoever opens
+    /// the journal.
+    is_nothing: bool,
 }
 
 impl Sections {
@@ -136,7 +139,9 @@ impl Driver for Sections {
             HeaderState::Bad(_) => self.find_page_size(section, blob).await?,
             _ => Survey::new(blob, None).await?,
         };
-        let item_bytes = item_bytes(&survey)?;
+        let header = survey.blob().header_state();
+        let is_nothing = survey.blob().header().item == 0 && header != HeaderState::Sound && survey.is_empty();
+        let item_bytes = if is_nothing { 1 } else { item_bytes(&survey)? };
         let whole = survey.len() / u64::from(item_bytes);
         let items = match look {
             Look::Unclean(Some(target)) => whole.min(target.items),
@@ -146,12 +151,24 @@ impl Driver for Sections {
             true => survey.limit(items * u64::from(item_bytes)).await?,
             false => survey,
         };
-        Ok(Found { survey, look, item_bytes, items, created })
+        Ok(Found { survey, look, item_bytes, items, created, is_nothing })
     }
 
     fn damage(&self, _section: u64, found: &Found) -> Option<Damage> {
         let survey = &found.survey;
         let blob = survey.blob();
+        if let Look::Unclean(Some(target)) = found.look
+            && found.items < target.items
+        {
+            // They were synced before the rewind was decided, and it touches none of their pages.
+            let error = blob_runtime::Error::Corrupt {
+                blob: blob.id().clone(),
+                offset: survey.geometry().blob_len(found.items * u64::from(found.item_bytes)),
+                expected: format!("{} items, which a rewind that was not finished has kept", target.items),
+                found: format!("{} items, then {:?}", found.items, survey.ended()),
+            };
+            return Some(Damage { error });
+        }
         let whole = survey.is_sealed() && survey.len().is_multiple_of(u64::from(found.item_bytes));
         if found.look != Look::Clean || found.created || whole {
             return None;
@@ -176,7 +193,7 @@ impl Driver for Sections {
 
     async fn carry_out(&self, section: u64, found: Found) -> Result<(), Error> {
         let damaged = self.damage(section, &found).is_some();
-        let Found { survey, look, item_bytes, items, .. } = found;
+        let Found { survey, look, item_bytes, items, is_nothing, .. } = found;
         let keep = items * u64::from(item_bytes);
         let (blob, ended) = (Arc::clone(survey.blob()), survey.ended());
         let proven_items = survey.proven().min(keep) / u64::from(item_bytes);
@@ -198,7 +215,11 @@ impl Driver for Sections {
         } else {
             0
         };
-        survey.carry_out(keep).await?.seal().await?;
+        if is_nothing {
+            self.remove(&[section]).await?;
+        } else {
+            survey.carry_out(keep).await?.seal().await?;
+        }
         if let Some(reason) = reason {
             let entry = SectionRecovery { section, items, proven_items, reason, dropped_bytes, quarantined_bytes };
             tracing::warn!(?entry, partition = %self.config.partition, "a section was recovered");
@@ -208,6 +229,9 @@ impl Driver for Sections {
     }
 
     async fn attach(&self, section: u64, found: Found) -> Result<Section, Error> {
+        if found.is_nothing {
+            return Err(Error::SectionOutOfRange { section });
+        }
         let durable = if found.look == Look::Clean { found.survey.len() } else { found.survey.proven() };
         let config = LogConfig {
             buffer_bytes: self.config.buffer_bytes,
@@ -239,6 +263,10 @@ impl Driver for Sections {
 
     async fn retire(&self, section: &Section) {
         section.paged.retire().await;
+    }
+
+    fn is_retired(&self, section: &Section) -> bool {
+        section.paged.is_retired()
     }
 
     async fn cut(&self, section: &Section, items: u64) -> Result<(), Error> {

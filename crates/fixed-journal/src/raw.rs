@@ -86,9 +86,18 @@ impl RawJournal {
             Some(open) => open.push(items)?,
             None => None,
         };
-        match put {
-            Some(position) => Ok(position),
-            None => self.writable(section).await?.append(items).await,
+        if let Some(position) = put {
+            return Ok(position);
+        }
+        loop {
+            let open = self.writable(section).await?;
+            match open.append_unless_held(items).await {
+                Ok(Some(position)) => return Ok(position),
+                // A change holds it, and whoever began that may be gone.
+                Ok(None) if self.store.drive().await => {}
+                Ok(None) => return open.append(items).await,
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -322,7 +331,8 @@ impl RawJournal {
         self.store.remove_section(section).await
     }
 
-    /// Removes all sections, atomically; what was pruned stays pruned.
+    /// Removes all items, atomically, and then the sections; what was pruned stays pruned. After a crash, or when it is
+    /// dropped, the oldest section that may exist may be there still, without an item.
     ///
     /// Cancel safety and errors: as [`rewind`](Self::rewind).
     pub async fn clear(&self) -> Result<(), Error> {

@@ -116,12 +116,19 @@ impl Pieces {
     }
 
     async fn next_section(&mut self) -> Result<bool, Error> {
-        let Some(section) = self.later.pop_front() else { return Ok(false) };
-        if section != self.section {
-            self.position = 0;
-        }
-        self.section = section;
-        let open = self.journal.store().existing(section).await?;
+        let open = loop {
+            let Some(section) = self.later.pop_front() else { return Ok(false) };
+            if section != self.section {
+                self.position = 0;
+            }
+            self.section = section;
+            match self.journal.store().existing(section).await {
+                // A name without a file's content is what a crash may leave, or a writer has made just now.
+                Err(Error::SectionOutOfRange { .. }) if self.journal.store().is_read_only() && self.position == 0 => {}
+                open => break open?,
+            }
+        };
+        let section = self.section;
         let len = open.len();
         if self.position > len {
             return Err(Error::ItemOutOfRange { section, position: self.position, len });

@@ -99,6 +99,16 @@ impl Section {
         Ok(put.await? / u64::from(self.item_bytes))
     }
 
+    /// [`append`](Self::append) that answers `None`, and has appended nothing, while appends are held out.
+    pub(crate) async fn append_unless_held(&self, items: &[u8]) -> Result<Option<u64>, Error> {
+        self.check(items)?;
+        let put = self.paged.append_unless_held(items.len(), |offset, space| {
+            space.put(items);
+            offset
+        });
+        Ok(put.await?.ok().map(|offset| offset / u64::from(self.item_bytes)))
+    }
+
     /// Makes durable the first `through` items, and writes nothing behind them. The caller vouches that whatever they
     /// point to is durable.
     ///

@@ -242,7 +242,13 @@ impl RawGlob {
         let before = self.store.check_recovered();
         let dirty: Vec<_> = self.store.table().open().into_iter().filter(|(_, open)| !open.is_durable()).collect();
         self.sync_files(&dirty).await?;
-        let syncs = stream::iter(dirty).map(|(_, open)| async move { self.sync_open(open).await });
+        let syncs = stream::iter(dirty).map(|(_, open)| async move {
+            match self.sync_open(open).await {
+                // What is removed meanwhile has nothing that could become durable.
+                Err(Error::Pruned { .. } | Error::SectionOutOfRange { .. }) => Ok(()),
+                synced => synced,
+            }
+        });
         let results: Vec<_> = syncs.buffer_unordered(SYNC_CONCURRENCY).collect().await;
         // Checked first and last: one that is being opened anew then is not in the list.
         before.and(self.store.check_recovered())?;
@@ -393,7 +399,15 @@ impl RawGlob {
     /// # Errors
     /// [`Error::ItemOutOfRange`]; as [`get`](Self::get).
     pub async fn locate(&self, section: u64, position: u64) -> Result<Cursor, Error> {
-        self.existing(section).await?.locate(position).await
+        loop {
+            let open = self.in_use(section).await?;
+            let cuts = open.cuts();
+            match open.locate(position).await {
+                // It was cut meanwhile, or is being.
+                Err(_) if open.cuts() != cuts || open.is_held() && self.store.drive().await => {}
+                cursor => return cursor,
+            }
+        }
     }
 
     pub(crate) fn store(&self) -> &Segmented<Sections> {

@@ -49,7 +49,11 @@ impl RawScan {
         if let Err(fault) = self.glob.store().guard(self.section) {
             return Some(Err(fault.into()));
         }
-        let cut = matches!(&state, State::Running(frames) if frames.is_cut());
+        // A change that has failed in the middle has left zeros, or nothing, where frames were.
+        if let Some(fault) = self.glob.store().fault() {
+            return Some(Err(fault.clone().into()));
+        }
+        let cut = matches!(&state, State::Running(frames) if frames.is_cut() || frames.is_held());
         let removed = is_gone(&error);
         if !self.glob.store().is_read_only() && (cut || removed) {
             return Some(Err(Error::Rewound { section: self.section }));

@@ -256,6 +256,11 @@ impl Section {
         Hold { section: Arc::clone(self), _ticket: ticket }
     }
 
+    /// Whether anything was ever appended to it, also when all of that was cut off again.
+    pub fn is_touched(&self) -> bool {
+        self.progress.touched()
+    }
+
     /// Whether appends have to wait.
     pub fn is_held(&self) -> bool {
         self.progress.held()

@@ -317,12 +317,11 @@ impl Driver for Sections {
     }
 
     async fn attach(&self, section: u64, found: Found) -> Result<Section, Error> {
-        if let Some(Damage { error }) = self.damage(section, &found) {
-            // Only a reader is given it all the same.
-            tracing::error!(section, %error, "a section is damaged; what is sound of it can be read");
-            self.reports().retain(|known| known.section != section);
-            self.reports().push(report_of(section, &found.plan, 0, false, Some(error)));
-        }
+        // Only a reader is given what is damaged. A writer may have been at work under the look: so it is looked at twice.
+        let found = match self.damage(section, &found) {
+            Some(_) => self.survey(section, found.look, false).await?,
+            None => found,
+        };
         // After a clean close nothing is carried out, and this is all that is said of it.
         let report = match found.look {
             Look::Clean => report_of(section, &found.plan, 0, false, None),

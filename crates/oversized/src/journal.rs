@@ -256,9 +256,16 @@ impl<R: Record, V: Value> Oversized<R, V> {
     ///
     /// Cancel safety and errors: as [`get`](Self::get), and as [`RawOversized::prune`].
     pub async fn prune_while(&self, mut pred: impl FnMut(u64, &R) -> bool + Send) -> Result<u64, Error> {
+        // A prune that was left ends first, or what it was to remove would be looked at.
+        self.raw.store().enter().await?;
         let mut min = self.raw.pruned_to();
         for section in self.raw.sections() {
-            match self.last(section).await? {
+            let last = match self.last(section).await {
+                // By another one, meanwhile.
+                Err(Error::Pruned { .. }) => continue,
+                last => last?,
+            };
+            match last {
                 None => {}
                 // The highest section number has none behind it: it stays.
                 Some(last) if pred(section, &last) && section < u64::MAX => min = section + 1,

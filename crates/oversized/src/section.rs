@@ -84,7 +84,7 @@ impl Section {
     /// Whether nothing was ever appended: not even a seal is there, as it is in a section that was cut to nothing. In a store
     /// that is only read all sections were there before, whatever is left of them.
     pub(crate) fn is_untouched(&self) -> bool {
-        !self.shared.read_only && self.values.bytes() == 0
+        !self.shared.read_only && !self.values.is_touched()
     }
 
     /// Whether all that is known of it is what opening it finds: a seal behind the values, whole pages of the index, nothing

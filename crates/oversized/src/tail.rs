@@ -54,8 +54,8 @@ struct Follow {
     /// The section it is in, and how often that had been cut when the tail came to it. One that was removed and made anew, or
     /// opened anew after a failure, is another one.
     current: Option<(Arc<Section>, u64)>,
-    /// It has come on to this section from the one before by itself, and has not seen it yet.
-    came_on: bool,
+    /// It has come on to this section by itself, and has not seen it yet: how often sections had been removed by then.
+    came_on: Option<u64>,
 }
 
 impl Follow {
@@ -66,14 +66,15 @@ impl Follow {
         loop {
             // What changes from here on is not missed.
             let listen = raw.bell().listen();
+            let rewinds = store.rewinds();
             // One that nothing was appended to may be taken back, and is another one when it is made again.
             let Some(open) = store.section(self.section).await?.filter(|open| !open.is_untouched()) else {
                 match self.later() {
                     // It was there, and has gone with whatever else a rewind has taken.
-                    _ if self.current.is_some() || self.came_on => {
+                    _ if self.current.is_some() || self.came_on.is_some() => {
                         return Err(Error::Rewound { section: self.section });
                     }
-                    Some(later) if self.position == 0 => self.section = later,
+                    Some(later) if self.position == 0 => (self.section, self.came_on) = (later, Some(rewinds)),
                     _ if store.is_read_only() => return Ok(None),
                     _ => listen.await,
                 }
@@ -83,7 +84,10 @@ impl Follow {
             if self.current.is_none() && open.values.is_held() && store.drive().await {
                 continue;
             }
-            self.came_on = false;
+            // It went, and is another one by now.
+            if self.came_on.take().is_some_and(|rewinds| rewinds != store.rewinds()) {
+                return Err(Error::Rewound { section: self.section });
+            }
             let (begun, cuts) = self.current.get_or_insert_with(|| (Arc::clone(&open), open.values.cuts()));
             let (same, cuts) = (Arc::ptr_eq(begun, &open), *cuts);
             let len = open.len();
@@ -110,7 +114,7 @@ impl Follow {
             if end == len
                 && let Some(later) = self.later()
             {
-                (self.section, self.position, self.current, self.came_on) = (later, 0, None, true);
+                (self.section, self.position, self.current, self.came_on) = (later, 0, None, Some(rewinds));
                 continue;
             }
             if store.is_read_only() {
@@ -147,7 +151,7 @@ impl Follow {
 impl RawTail {
     pub(crate) fn new(store: RawOversized, section: u64, position: u64, until: Until) -> Self {
         let record_bytes = store.record_bytes();
-        let state = State::Idle(Box::new(Follow { store, until, section, position, current: None, came_on: false }));
+        let state = State::Idle(Box::new(Follow { store, until, section, position, current: None, came_on: None }));
         Self { state, record_bytes, section, position, bytes: Bytes::new() }
     }
 }

@@ -158,7 +158,8 @@ pub(crate) struct Member {
     fetches: Mutex<Fetches>,
 }
 
-/// Pages on their way. They live here, not with their callers: who comes next polls them on.
+/// Pages on their way. They live here, not with one of their callers: whoever waits for a page polls it on, and it goes with
+/// the last of them.
 #[derive(Default)]
 struct Fetches {
     running: HashMap<u64, Fetch>,
@@ -186,7 +187,9 @@ impl Member {
             return Ok(data);
         }
         let running = lock(&self.fetches).running.entry(page).or_insert_with(|| fetch().shared()).clone();
-        let result = running.clone().await;
+        let mut caller = Caller { member: self, page, fetch: Some(running.clone()) };
+        let result = running.await;
+        let Some(running) = caller.fetch.take() else { return result };
         let mut fetches = lock(&self.fetches);
         // Only the fetch that is still noted may leave its page here; a cut has struck out what it concerns.
         if fetches.running.get(&page).is_some_and(|noted| noted.ptr_eq(&running)) {
@@ -213,6 +216,28 @@ impl Member {
 
     fn key(&self, page: u64) -> Key {
         Key { stream: self.stream, page }
+    }
+}
+
+/// One who waits for a page. When the last of them is dropped the fetch goes too: nobody may ever ask for that page again,
+/// and it would stay in memory beside the cache.
+struct Caller<'a> {
+    member: &'a Member,
+    page: u64,
+    fetch: Option<Fetch>,
+}
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        let Some(mine) = self.fetch.take() else { return };
+        let mut fetches = lock(&self.member.fetches);
+        let Some(noted) = fetches.running.get(&self.page).filter(|noted| noted.ptr_eq(&mine)) else { return };
+        // This one, the one that was polled, and the one that is noted.
+        let is_last = noted.strong_count().is_some_and(|count| count <= 3);
+        let gone = if is_last { fetches.running.remove(&self.page) } else { None };
+        drop(mine);
+        drop(fetches);
+        drop(gone);
     }
 }
 

@@ -99,6 +99,22 @@ impl Paged {
         Ok(self.0.log.append(len, fill).await?)
     }
 
+    /// [`append`](Self::append) that gives `fill` back while appends are held out; see [`Log::append_unless_held`].
+    ///
+    /// # Errors
+    /// As [`Log::append`]; nothing was appended then.
+    pub async fn append_unless_held<T, F>(&self, len: usize, fill: F) -> Result<Result<T, F>, Error>
+    where
+        F: FnOnce(u64, &mut Space<'_>) -> T,
+    {
+        Ok(self.0.log.append_unless_held(len, fill).await?)
+    }
+
+    /// Whether it was [taken out of use](Self::retire).
+    pub fn is_retired(&self) -> bool {
+        self.0.log.is_retired()
+    }
+
     /// [`append`](Self::append) that does not wait; see [`Log::try_append`].
     ///
     /// # Errors

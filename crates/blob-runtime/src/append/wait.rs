@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::{Layout, Log};
+use super::{Layout, Log, Space};
 use crate::error::Error;
 use crate::queue::Ticket;
 
@@ -28,6 +28,52 @@ impl<L: Layout> Drop for Hold<L> {
 impl<L: Layout> fmt::Debug for Hold<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hold").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+impl<L: Layout> Log<L> {
+    /// Appends what `fill` puts; it gets the logical offset of its first byte, and runs under the log's lock. `len` is
+    /// the room to set aside, in bytes. Does no I/O unless a buffer is full; then it starts the write, and waits only
+    /// when all other buffers are still being written.
+    ///
+    /// Cancel safety: dropped, it has appended nothing; it appends in its last poll.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`]; the error of the last write when that failed and the buffer is full; [`Error::TooLarge`].
+    /// Nothing was appended then.
+    pub async fn append<T>(&self, len: usize, fill: impl FnOnce(u64, &mut Space<'_>) -> T) -> Result<T, Error> {
+        let mut fill = fill;
+        loop {
+            match self.append_unless_held(len, fill).await? {
+                Ok(appended) => return Ok(appended),
+                Err(back) => fill = back,
+            }
+            Released { log: self, id: None }.await;
+        }
+    }
+
+    /// [`append`](Self::append) that gives `fill` back when a [hold](Self::hold) keeps appends out: for an owner whose changes
+    /// hold the log, and who has to drive them.
+    ///
+    /// Cancel safety and errors: as [`append`](Self::append).
+    pub async fn append_unless_held<T, F>(&self, len: usize, fill: F) -> Result<Result<T, F>, Error>
+    where
+        F: FnOnce(u64, &mut Space<'_>) -> T,
+    {
+        let mut fill = fill;
+        loop {
+            match self.try_append(len, fill) {
+                Ok(result) => return Ok(Ok(result)),
+                Err(NotAppended::Failed(error)) => return Err(error),
+                Err(NotAppended::Busy(back)) => fill = back,
+            }
+            let job = self.state().job.clone();
+            match job {
+                // How it ended is told by the state.
+                Some(job) => drop(job.await),
+                None => return Ok(Err(fill)),
+            }
+        }
     }
 }
 

@@ -77,6 +77,7 @@ impl<D: Driver> Segmented<D> {
             let intent = if all_later { Intent::Rewind(target) } else { Intent::RewindSection(target) };
             let manifest = core.manifest()?;
             core.settle(async { Ok(manifest.update(|state| state.intent = Some(intent)).await?) }.await)?;
+            core.rewinds.fetch_add(1, Ordering::AcqRel);
             let result = async {
                 core.remove(&later).await?;
                 if let Some(open) = &open {
@@ -84,7 +85,9 @@ impl<D: Driver> Segmented<D> {
                 }
                 Ok(manifest.update(|state| state.intent = None).await?)
             };
-            core.settle(result.await)
+            let result = result.await;
+            core.rewinds.fetch_add(1, Ordering::AcqRel);
+            core.settle(result)
         })
         .await
     }
@@ -99,7 +102,13 @@ impl<D: Driver> Segmented<D> {
         self.enter().await?;
         self.guard(section)?;
         let any = self.has(section);
-        self.change(move |core| async move { core.settle(core.remove(&[section]).await) }).await?;
+        self.change(move |core| async move {
+            core.rewinds.fetch_add(1, Ordering::AcqRel);
+            let removed = core.remove(&[section]).await;
+            core.rewinds.fetch_add(1, Ordering::AcqRel);
+            core.settle(removed)
+        })
+        .await?;
         Ok(any)
     }
 
@@ -210,6 +219,12 @@ impl<D: Driver> Segmented<D> {
             Some(poison) => Err(Fault::Storage(poison.clone())),
             None => Ok(()),
         }
+    }
+
+    /// Counts the beginnings and ends of rewinds and removals of a section: whoever goes from one section to the next, and sees
+    /// it change, may have come to one that is not the one that was there.
+    pub fn rewinds(&self) -> u64 {
+        self.core().rewinds.load(Ordering::Acquire)
     }
 
     /// Drives the change that is under way, if there is one, to its end: whoever began it may be gone. How it ended is told

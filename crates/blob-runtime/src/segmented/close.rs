@@ -129,6 +129,9 @@ impl<D: Driver> Core<D> {
             }
         }
         drop(seals);
+        for untouched in &left {
+            self.table.forget(*untouched);
+        }
         if !left.is_empty() {
             result = result.and(driver.remove(&left.into_iter().collect::<Vec<_>>()).await);
         }

@@ -126,6 +126,7 @@ impl<D: Driver> Segmented<D> {
             beside: options.beside.clone(),
             table: Table::new(),
             pruned_to: AtomicU64::new(state.pruned_to),
+            rewinds: AtomicU64::new(0),
             manifest,
             found: state,
             generation,

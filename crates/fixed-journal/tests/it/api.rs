@@ -370,6 +370,7 @@ fn a_change_that_was_left_does_not_stand_in_the_way() {
                 for number in 0..12 {
                     journal.append(1, &item(number)).await.unwrap();
                 }
+                journal.sync(1).await.unwrap();
                 let change = async {
                     match rewind {
                         true => journal.rewind_section(1, 2).await,

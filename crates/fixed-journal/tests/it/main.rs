@@ -10,5 +10,6 @@
 mod api;
 mod crash;
 mod damage;
+mod left;
 mod model;
 mod send;

@@ -157,8 +157,16 @@ impl RawGlob {
         loop {
             match scan.next().await {
                 None => {
-                    let damage = self.store.driver().still_damaged(section).await?;
-                    return Ok(Recovered { end: scan.at(), damage });
+                    // Of a reader: what a writer has changed since is no damage.
+                    let told = match self.store.driver().still_damaged(section).await {
+                        Ok(None) => return Ok(Recovered { end: scan.at(), damage: None }),
+                        Ok(Some(damage)) => self.explain(section, damage).await,
+                        Err(error) => return Err(self.explain(section, error).await),
+                    };
+                    return match told {
+                        stale @ Error::Stale { .. } => Err(stale),
+                        damage => Ok(Recovered { end: scan.at(), damage: Some(damage) }),
+                    };
                 }
                 Some(Ok(frame)) => end = frame.next(),
                 Some(Err(damage @ (Error::ChecksumMismatch { .. } | Error::Corrupt { .. }))) => {

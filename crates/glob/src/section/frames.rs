@@ -56,6 +56,11 @@ impl Frames {
         self.section.cuts() != self.cuts
     }
 
+    /// Whether a cut of the section is under way: what goes is not what it was.
+    pub fn is_held(&self) -> bool {
+        self.section.is_held()
+    }
+
     /// The next frame, every part of it verified; `None` at the end. It is over after an error.
     ///
     /// # Errors

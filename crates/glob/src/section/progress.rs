@@ -22,6 +22,8 @@ const FIRST_STRIDE: u64 = 64;
 pub(crate) struct Progress {
     items: AtomicU64,
     end: AtomicU64,
+    /// Whether anything was ever in it.
+    touched: AtomicBool,
     durable_items: AtomicU64,
     /// Counts the cuts; a scan compares.
     cuts: AtomicU64,
@@ -58,6 +60,7 @@ impl Progress {
         Self {
             items: AtomicU64::new(from.end.position),
             end: AtomicU64::new(from.end.offset),
+            touched: AtomicBool::new(from.end.offset > 0),
             // Which of the items are durable is known only when all are.
             durable_items: AtomicU64::new(if from.durable >= from.end.offset { from.end.position } else { 0 }),
             cuts: AtomicU64::new(0),
@@ -77,6 +80,10 @@ impl Progress {
 
     pub(super) fn end(&self) -> u64 {
         self.end.load(Ordering::Acquire)
+    }
+
+    pub(super) fn touched(&self) -> bool {
+        self.touched.load(Ordering::Acquire)
     }
 
     pub(super) fn durable_items(&self) -> u64 {
@@ -129,6 +136,7 @@ impl Progress {
         self.sealed.store(sealed, Ordering::Release);
         self.items.store(to.position, Ordering::Release);
         self.end.store(to.offset, Ordering::Release);
+        self.touched.store(true, Ordering::Release);
     }
 
     /// A write up to `end` is about to be made.

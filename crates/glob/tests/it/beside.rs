@@ -102,6 +102,7 @@ fn a_change_that_was_left_does_not_stand_in_the_way() {
                 for value in [b"first", b"other", b"third"] {
                     glob.append(1, value).await.unwrap();
                 }
+                glob.sync(1).await.unwrap();
                 let change = async {
                     match rewind {
                         true => glob.rewind_section(1, 1).await,
@@ -115,6 +116,8 @@ fn a_change_that_was_left_does_not_stand_in_the_way() {
                     sim.yield_now().await;
                 }
                 drop(change);
+                let located = glob.locate(1, 0).await;
+                assert!(matches!(located, Ok(_) | Err(Error::SectionOutOfRange { .. })), "{located:?}");
                 for first in [true, false] {
                     let scanned: Result<Vec<_>, Error> = glob.scan(1, Cursor::START).try_collect().await;
                     match scanned {
@@ -128,4 +131,43 @@ fn a_change_that_was_left_does_not_stand_in_the_way() {
         });
         assert!(ended, "it was never through");
     }
+}
+
+/// A prune, or a removal, is dropped half-way; then everything is synced. What goes is no failure of that.
+#[test]
+fn a_sync_of_all_behind_a_change_that_was_left() {
+    for polls in 0..40 {
+        sim::run(polls, async |sim| {
+            let glob = RawGlob::open(sim.storage(), Config::new("values")).await.unwrap();
+            for section in [1, 2] {
+                glob.append(section, b"value").await.unwrap();
+            }
+            let mut prune = Box::pin(glob.prune(2));
+            for _ in 0..polls {
+                if prune.as_mut().now_or_never().is_some() {
+                    break;
+                }
+                sim.yield_now().await;
+            }
+            drop(prune);
+            glob.sync_all().await.unwrap();
+            assert!(glob.durable_len(2).await.unwrap() == 1);
+        });
+    }
+}
+
+/// A reader was opened before the writer: what is unlike a store that was closed is no damage then.
+#[test]
+fn a_reader_that_recovers_beside_a_writer() {
+    sim::run(1, async |sim| {
+        let glob = RawGlob::open(sim.storage(), Config::new("values")).await.unwrap();
+        glob.append(1, b"value").await.unwrap();
+        glob.close().await.unwrap();
+        let reader = RawGlob::open(sim.storage(), Config::new("values").read_only(true)).await.unwrap();
+        let glob = RawGlob::open(sim.storage(), Config::new("values")).await.unwrap();
+        glob.append(1, b"more").await.unwrap();
+        glob.sync(1).await.unwrap();
+        let looked = reader.recover(1, Cursor::START).await;
+        assert!(matches!(&looked, Err(Error::Stale { .. })), "{looked:?}");
+    });
 }

@@ -253,7 +253,7 @@ impl RawOversized {
 
     /// Takes the records of a small section out of memory: by closing it when it is not used, else by writing them.
     async fn put_away(&self, section: u64) {
-        let Some(open) = self.store().table().get(section) else { return };
+        let Some(open) = self.store().table().get(section).filter(|open| !open.is_untouched()) else { return };
         if open.values.is_durable() {
             let sealed = open.values.is_sealed() || matches!(open.try_seal().await, Ok(true));
             drop(open);
@@ -288,15 +288,24 @@ impl RawOversized {
         }
     }
 
-    /// A section is refused because of a higher one, unless that is only in the table: about to be removed, or taken back,
-    /// by somebody who is gone. Then it is looked at again.
+    /// A section is refused because of a higher one. When that is in the table only, because somebody who is gone was to
+    /// remove it, or has put nothing into it, it goes, and the table is to be looked at again.
     ///
     /// # Errors
-    /// [`Error::OutOfOrder`].
+    /// [`Error::OutOfOrder`]; as [`Segmented::discard`](blob_runtime::segmented::Segmented::discard).
     async fn is_out_of_order(&self, section: u64, newest: u64) -> Result<(), Error> {
-        match self.store().drive().await || self.take_back_unborn().await {
-            true => Ok(()),
-            false => Err(Error::OutOfOrder { section, newest }),
+        self.store().guard(section)?;
+        let is_retired = self.store().table().get(newest).is_some_and(|open| open.values.shut_reason().is_some());
+        if is_retired && self.store().drive().await {
+            return Ok(());
+        }
+        if self.store().has(newest) {
+            return Err(Error::OutOfOrder { section, newest });
+        }
+        match self.store().discard(newest).await {
+            Err(error) if self.store().table().contains(newest) => Err(error),
+            // What may be left of it goes at the close.
+            _ => Ok(()),
         }
     }
 
@@ -370,18 +379,16 @@ impl RawOversized {
     }
 
     /// Takes back the sections that appends have left empty: a section exists from its first append on. That one cannot be
-    /// taken back is its own failure, and shows at the close. Whether any was.
-    pub(super) async fn take_back_unborn(&self) -> bool {
-        let mut any = false;
+    /// taken back is its own failure, and shows at the close.
+    pub(super) async fn take_back_unborn(&self) {
         loop {
-            let Some(section) = self.unborn().pop_first() else { return any };
+            let Some(section) = self.unborn().pop_first() else { return };
             // Whoever takes it back may be dropped too.
             let mut left = Born { store: self, section: Some(section) };
             let discarded = self.store().discard(section).await;
             left.section = None;
-            match discarded {
-                Ok(()) => any = true,
-                Err(error) => tracing::warn!(section, %error, "an empty section could not be taken back"),
+            if let Err(error) = discarded {
+                tracing::warn!(section, %error, "an empty section could not be taken back");
             }
         }
     }

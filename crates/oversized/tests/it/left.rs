@@ -311,3 +311,128 @@ fn the_sections_that_stay_open() {
         .await;
     });
 }
+
+/// A tail begins at a section that is not there, and comes on to one that a rewind is about to remove; then the first is made
+/// after all. Nothing of it is passed over without a word.
+#[test]
+fn a_tail_that_begins_before_what_goes() {
+    at_every_poll(|sim, polls| async move {
+        let store = open_ordered(&sim).await;
+        fill(&store, 1, 0..2).await;
+        fill(&store, 3, 0..2).await;
+        let mut tail = store.tail(2, 0, Until::Appended);
+        let ended = left(&sim, polls, store.rewind(1, 2)).await;
+        let first = tail.next().now_or_never();
+        if let Some(Some(Ok(entry))) = &first {
+            assert_eq!((entry.section, entry.position), (3, 0), "before anything went");
+            return ended.is_some();
+        }
+        store.rewind(1, 2).await.unwrap();
+        append(&store, 2, 20).await.unwrap();
+        append(&store, 3, 30).await.unwrap();
+        let first = match first {
+            Some(first) => first,
+            None => tail.next().await,
+        };
+        match first.unwrap() {
+            Ok(entry) => assert_eq!((entry.section, entry.record.data), (2, 20), "it has passed over an entry"),
+            Err(error) => assert!(matches!(error, Error::Rewound { .. }), "{error:?}"),
+        }
+        ended.is_some()
+    });
+}
+
+/// Several append to the newest section, while one that nothing is in is being taken back by one of them: none is refused.
+#[test]
+fn appends_beside_one_that_takes_back() {
+    at_every_poll(|sim, polls| async move {
+        let store = open_ordered(&sim).await;
+        fill(&store, 1, 0..2).await;
+        let ended = left(&sim, polls % 40, make_and_fail(&store, 3)).await;
+        let mut first = Box::pin(append(&store, 1, 2));
+        let mut done = first.as_mut().now_or_never();
+        assert_eq!(append(&store, 1, 3).await.unwrap(), 2 + u64::from(done.is_some()));
+        if done.is_none() {
+            done = Some(first.await);
+        }
+        assert!(done.unwrap().unwrap() >= 2);
+        assert_eq!(store.sections(), [1]);
+        ended.is_some()
+    });
+}
+
+/// The sections were not opened yet when a prune was left: `prune_while` ends it first, and does not look at what goes.
+#[test]
+fn a_prune_of_sections_that_are_not_open() {
+    at_every_poll(|sim, polls| async move {
+        let store = open(sim.storage()).await.unwrap();
+        for section in 1..4 {
+            fill(&store, section, 0..2).await;
+        }
+        store.close().await.unwrap();
+        let store = open(sim.storage()).await.unwrap();
+        let ended = left(&sim, polls, store.prune(3)).await;
+        assert_eq!(store.prune_while(|section, _| section < 3).await.unwrap(), 3);
+        assert_eq!(store.sections(), [3]);
+        ended.is_some()
+    });
+}
+
+/// A section that was removed rests no more. An append that makes it anew is left, and whoever has the time seals what rests:
+/// nothing is in it, so it is not there.
+#[test]
+fn a_section_that_was_removed_is_not_sealed() {
+    at_every_poll(|sim, polls| async move {
+        let store = open(sim.storage()).await.unwrap();
+        for section in [2, 3, 4] {
+            append(&store, section, section).await.unwrap();
+        }
+        store.sync(2).await.unwrap();
+        store.sync(3).await.unwrap();
+        assert!(store.remove_section(3).await.unwrap());
+        let mut making = Box::pin(make_and_fail(&store, 3));
+        let mut ended = false;
+        for poll in 0..polls {
+            if poll % 3 == 2 {
+                let _begun = store.raw().set_state(bytes::Bytes::from_static(b"state")).now_or_never();
+            }
+            ended = ended || making.as_mut().now_or_never().is_some();
+            sim.yield_now().await;
+        }
+        store.maintain().await.unwrap();
+        drop(making);
+        assert_eq!(store.sections(), [2, 4]);
+        store.close().await.unwrap();
+        assert_eq!(store.sections(), [2, 4], "also when it is closed");
+        assert_eq!(open(sim.storage()).await.unwrap().sections(), [2, 4]);
+        ended
+    });
+}
+
+/// A section is rewound to nothing: it is there at each moment, and afterwards, as it is after a restart.
+#[test]
+fn a_section_that_is_rewound_to_nothing() {
+    at_every_poll(|sim, polls| async move {
+        let store = open(sim.storage()).await.unwrap();
+        fill(&store, 1, 0..2).await;
+        store.sync(1).await.unwrap();
+        fill(&store, 1, 2..3).await;
+        let mut rewind = Box::pin(store.rewind_section(1, 0));
+        let mut ended = false;
+        let mut waiting = Box::pin(store.wait_durable(1, 2));
+        let mut waits = true;
+        for _ in 0..polls {
+            ended = ended || rewind.as_mut().now_or_never().is_some();
+            // Carries on what the section does, not the rewind.
+            waits = waits && waiting.as_mut().now_or_never().is_none();
+            assert_eq!(store.sections(), [1]);
+            sim.yield_now().await;
+        }
+        drop(rewind);
+        drop(waiting);
+        assert_eq!(store.sections(), [1]);
+        store.rewind_section(1, 0).await.unwrap();
+        assert_eq!((store.sections(), store.len(1).await.unwrap()), (vec![1], 0));
+        ended
+    });
+}

@@ -40,6 +40,27 @@ fn many_who_ask_at_once_share_one_fetch_and_its_failure_is_not_kept() {
     assert_eq!(block_on(member.get_or_fetch(1, 100, fetch(2))).unwrap(), page(2));
 }
 
+/// All who asked for a page are gone before it has come: it does not wait, outside of the cache's bound, for somebody who may
+/// never ask. While one is left it goes on for him.
+#[test]
+fn a_fetch_goes_with_the_last_who_waits_for_it() {
+    let cache = PageCache::new(1 << 20);
+    let member = cache.member();
+    for number in 0..50 {
+        let mut left = Box::pin(member.get_or_fetch(number, 100, || futures::future::pending().boxed()));
+        assert!((&mut left).now_or_never().is_none());
+    }
+    assert!(lock(&member.fetches).running.is_empty());
+    let (answer, wait) = oneshot::channel::<Result<Bytes, Error>>();
+    let mut first = Box::pin(member.get_or_fetch(1, 100, || async { wait.await.unwrap() }.boxed()));
+    let mut second = Box::pin(member.get_or_fetch(1, 100, none));
+    assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none());
+    drop(second);
+    answer.send(Ok(page(9))).unwrap();
+    assert_eq!(first.now_or_never().unwrap().unwrap(), page(9));
+    assert_eq!(block_on(member.get_or_fetch(1, 100, none)).unwrap(), page(9));
+}
+
 /// A page is on its way while its stream is cut: what arrives is handed to who asked, and not kept.
 #[test]
 fn a_fetch_that_a_cut_overtakes_leaves_nothing_behind() {
