@@ -42,9 +42,9 @@ const LONG: Duration = Duration::from_secs(3600);
 pub(super) struct Args {
     #[arg(long, hide = true)]
     mutations: bool,
-    /// Only those with this in their name.
+    /// Only those with this in their name; may be given more than once.
     #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
+    only: Vec<String>,
     /// So many at once; as many as there are cores unless set.
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
@@ -70,7 +70,7 @@ pub(super) fn run_all(workspace: &Workspace, args: &Args) -> Result<(), Failure>
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let jobs = args.jobs.unwrap_or_else(cores);
     let all = mutation::load(&workspace.root)?;
-    let is_wanted = |row: &usize| args.only.as_ref().is_none_or(|only| all[*row].name.contains(only));
+    let is_wanted = |row: &usize| args.only.is_empty() || args.only.iter().any(|only| all[*row].name.contains(only));
     let rows: Vec<usize> = (0..all.len()).filter(is_wanted).collect();
     let mut report = Report { all: &all, fates: BTreeMap::new(), wrong: Vec::new() };
     let mut alone = rows.clone();

@@ -170,8 +170,7 @@ impl RawOversized {
             }
             let section = clock.pop_front()?;
             let Some(open) = self.store().table().get(section) else { continue };
-            let is_unsealed = || open.values.is_durable() && !open.is_untouched() && open.poison_cause().is_none();
-            let may_go = open.is_at_rest() || unsealed && is_unsealed();
+            let may_go = open.is_at_rest() || unsealed && open.values.is_durable() && open.poison_cause().is_none();
             if !open.used.swap(false, Ordering::Relaxed) && may_go {
                 return Some(open);
             }
