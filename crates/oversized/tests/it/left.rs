@@ -44,6 +44,32 @@ async fn make_and_fail(store: &Store, section: u64) {
     assert!(matches!(failed, Err(Error::RecordSize { .. })), "{failed:?}");
 }
 
+/// Leaves a section that was made and that nothing is in: whoever makes it waits for another change, which has begun after so
+/// many polls, and is dropped before or behind that. Whether it came to its end.
+async fn leave_untouched(sim: &Sim, store: &Store, section: u64, begun: u64, polls: u64) -> bool {
+    let mut making = Box::pin(make_and_fail(store, section));
+    for poll in 0..polls {
+        if poll == begun {
+            let _begun = store.raw().set_state(bytes::Bytes::from_static(b"state")).now_or_never();
+        }
+        if making.as_mut().now_or_never().is_some() {
+            return true;
+        }
+        sim.yield_now().await;
+    }
+    false
+}
+
+/// Runs `work` with every number of polls before the other change begins.
+fn at_every_beginning<Fut>(work: impl Fn(Sim, u64, u64) -> Fut)
+where
+    Fut: Future<Output = bool> + Send + 'static,
+{
+    for begun in 0..20 {
+        at_every_poll(|sim, polls| work(sim, begun, polls));
+    }
+}
+
 /// In a store that is filled in order an append that makes the next section comes to nothing. The newest section that is
 /// there takes appends; it was refused for the sake of one that was not.
 #[test]
@@ -62,27 +88,32 @@ fn an_append_to_the_next_section() {
     });
 }
 
-/// The same beside another change, which whoever makes the section waits for.
+/// The same beside another change, which whoever makes the section waits for. It is taken back by whoever has the time.
 #[test]
 fn an_append_to_the_next_section_beside_a_change() {
-    at_every_poll(|sim, polls| async move {
+    at_every_beginning(|sim, begun, polls| async move {
         let store = open_ordered(&sim).await;
         fill(&store, 1, 0..2).await;
-        let mut making = Box::pin(make_and_fail(&store, 3));
-        let mut ended = false;
-        for poll in 0..polls {
-            // The change begins while the section is being made.
-            if poll % 4 == 2 {
-                let _begun = store.raw().set_state(bytes::Bytes::from_static(b"state")).now_or_never();
-            }
-            ended = ended || making.as_mut().now_or_never().is_some();
-            sim.yield_now().await;
-        }
-        drop(making);
+        let ended = leave_untouched(&sim, &store, 3, begun, polls).await;
+        store.maintain().await.unwrap();
         assert_eq!(append(&store, 1, 2).await.unwrap(), 2);
         assert_eq!(store.sections(), [1]);
         store.close().await.unwrap();
         assert_eq!(open_ordered(&sim).await.sections(), [1]);
+        ended
+    });
+}
+
+/// What nothing is in is taken back by whoever has the time, and stays neither open nor in the table.
+#[test]
+fn a_section_that_nothing_is_in_is_taken_back() {
+    at_every_beginning(|sim, begun, polls| async move {
+        let store: Store = Oversized::open(sim.storage(), config().metrics(true)).await.unwrap();
+        fill(&store, 1, 0..2).await;
+        let ended = leave_untouched(&sim, &store, 3, begun, polls).await;
+        store.maintain().await.unwrap();
+        // Section 1 stays open, for it is not durable.
+        assert_eq!(store.raw().metrics().unwrap().open_sections, 1);
         ended
     });
 }
@@ -142,38 +173,40 @@ fn a_section_that_nothing_is_in_is_not_sealed() {
     });
 }
 
-/// A removal, or a rewind that takes later sections along. Who reads is told of it at most once, and reads on then: it was
-/// told each time, for nobody carried the change on.
+/// A removal, a rewind that takes later sections along, and one of a single section. Who reads, in whichever way, is told of it
+/// at most once, and reads on then: he was told each time, for nobody carried the change on.
 #[test]
 fn a_removal_and_a_rewind() {
-    for rewind in [false, true] {
+    for (change, reader) in (0..3).flat_map(|change| (0..5).map(move |reader| (change, reader))) {
         at_every_poll(move |sim, polls| async move {
             let store = open(sim.storage()).await.unwrap();
-            fill(&store, 1, 0..3).await;
+            fill(&store, 1, 0..12).await;
             fill(&store, 2, 0..3).await;
             store.sync_all().await.unwrap();
-            let change = async {
-                match rewind {
-                    true => store.rewind(1, 2).await,
-                    false => store.remove_section(2).await.map(drop),
+            let changing = async {
+                match change {
+                    0 => store.remove_section(2).await.map(drop),
+                    1 => store.rewind(1, 2).await,
+                    _ => store.rewind_section(1, 2).await,
                 }
             };
-            let ended = left(&sim, polls, change).await;
-            let told = |error: &Error| {
-                matches!(error, Error::Rewound { .. } | Error::SectionOutOfRange { .. } | Error::ItemOutOfRange { .. })
-            };
+            let ended = left(&sim, polls, changing).await;
             for first in [true, false] {
-                let replayed: Result<Vec<_>, Error> = store.replay(1, 0).try_collect().await;
-                let valued: Result<Vec<_>, Error> = store.replay_values(1, 0).try_collect().await;
-                let many = store.read_many(2, 0..1, 1000).await;
-                let tailed = store.tail(1, 0, Until::Appended).next().await.unwrap();
-                for error in [replayed.err(), valued.err(), tailed.err()].into_iter().flatten() {
-                    assert!(first && told(&error), "{error:?}");
+                let read = match reader {
+                    0 => store.replay(1, 0).try_collect::<Vec<_>>().await.map(drop),
+                    1 => store.replay_values(1, 0).try_collect::<Vec<_>>().await.map(drop),
+                    2 => store.read_many(1, 0..12, 10_000).await.map(drop),
+                    3 => store.tail(1, 0, Until::Appended).next().await.unwrap().map(drop),
+                    _ => store.read(1, 1).await.map(drop),
+                };
+                match read {
+                    Ok(()) => {}
+                    Err(Error::Rewound { .. } | Error::SectionOutOfRange { .. }) if first => {}
+                    Err(error) => panic!("change {change}, reader {reader}: {error:?}"),
                 }
-                assert!(
-                    many.is_ok() || many.is_err_and(|error| told(&error) && !matches!(error, Error::Rewound { .. }))
-                );
             }
+            let gone = store.read(2, 0).await;
+            assert!(gone.is_ok() || matches!(gone, Err(Error::SectionOutOfRange { section: 2 })), "{gone:?}");
             let findings: Vec<_> = store.verify(..).try_collect().await.unwrap();
             assert!(findings.is_empty(), "{findings:?}");
             ended.is_some()
@@ -202,19 +235,19 @@ fn a_prune() {
 /// A section that nothing is in lies behind one that is rewound to its end: that cuts nothing, and who follows it goes on.
 #[test]
 fn a_rewind_that_cuts_nothing() {
-    at_every_poll(|sim, polls| async move {
+    at_every_beginning(|sim, begun, polls| async move {
         let store = open(sim.storage()).await.unwrap();
         fill(&store, 1, 0..2).await;
         let mut tail = store.tail(1, 0, Until::Appended);
         assert_eq!(tail.next().await.unwrap().unwrap().position, 0);
-        let ended = left(&sim, polls, make_and_fail(&store, 3)).await;
+        let ended = leave_untouched(&sim, &store, 3, begun, polls).await;
         store.rewind(1, 2).await.unwrap();
         assert!(!store.remove_section(3).await.unwrap(), "it was not there");
         append(&store, 1, 2).await.unwrap();
         for position in [1, 2] {
             assert_eq!(tail.next().await.unwrap().unwrap().position, position);
         }
-        ended.is_some()
+        ended
     });
 }
 
@@ -349,12 +382,10 @@ fn a_tail_that_begins_before_what_goes() {
 /// Several append to the newest section, while one that nothing is in is being taken back by one of them: none is refused.
 #[test]
 fn appends_beside_one_that_takes_back() {
-    at_every_poll(|sim, polls| async move {
+    at_every_beginning(|sim, begun, polls| async move {
         let store = open_ordered(&sim).await;
         fill(&store, 1, 0..2).await;
-        let ended = left(&sim, polls % 40, make_and_fail(&store, 3)).await;
-        // Whoever takes it back waits for another change first.
-        let _begun = store.raw().set_state(bytes::Bytes::from_static(b"state")).now_or_never();
+        let ended = leave_untouched(&sim, &store, 3, begun, polls).await;
         let mut first = Box::pin(append(&store, 1, 2));
         let done = first.as_mut().now_or_never();
         let rest = async {
@@ -366,7 +397,7 @@ fn appends_beside_one_that_takes_back() {
         let (second, first) = futures::join!(append(&store, 1, 3), rest);
         assert_eq!(first.unwrap() + second.unwrap(), 5);
         assert_eq!(store.sections(), [1]);
-        ended.is_some()
+        ended
     });
 }
 
@@ -391,7 +422,7 @@ fn a_prune_of_sections_that_are_not_open() {
 /// nothing is in it, so it is not there.
 #[test]
 fn a_section_that_was_removed_is_not_sealed() {
-    at_every_poll(|sim, polls| async move {
+    at_every_beginning(|sim, begun, polls| async move {
         let store = open(sim.storage()).await.unwrap();
         for section in [2, 3, 4] {
             append(&store, section, section).await.unwrap();
@@ -402,14 +433,23 @@ fn a_section_that_was_removed_is_not_sealed() {
         let mut making = Box::pin(make_and_fail(&store, 3));
         let mut ended = false;
         for poll in 0..polls {
-            if poll % 3 == 2 {
+            if poll == begun {
                 let _begun = store.raw().set_state(bytes::Bytes::from_static(b"state")).now_or_never();
             }
             ended = ended || making.as_mut().now_or_never().is_some();
             sim.yield_now().await;
         }
-        store.maintain().await.unwrap();
+        // While it is being made.
+        let mut maintained = Box::pin(store.maintain());
+        for _ in 0..60 {
+            if maintained.as_mut().now_or_never().is_some() {
+                break;
+            }
+            sim.yield_now().await;
+        }
+        drop(maintained);
         drop(making);
+        store.maintain().await.unwrap();
         assert_eq!(store.sections(), [2, 4]);
         store.close().await.unwrap();
         assert_eq!(store.sections(), [2, 4], "also when it is closed");
