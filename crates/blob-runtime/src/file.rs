@@ -21,8 +21,8 @@
 //! ## What it does not protect from
 //!
 //! The lock keeps out other processes that use this crate, on one machine: NFS may not carry it (`flock(2)`). A process
-//! that is forked and does not call `exec` shares it. Whoever changes the files behind the storage's back gets errors,
-//! as far as that shows.
+//! that is forked and does not call `exec` shares it, and loses it with the one it was forked from. Whoever changes the
+//! files behind the storage's back gets errors, as far as that shows.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -20,16 +20,29 @@ pub(super) const LOCK: &str = "LOCK";
 /// How often a lock file that was replaced while it was being locked is taken anew.
 const ATTEMPTS: usize = 16;
 
-/// Locks the root (`flock(2)`, exclusive): until the file is closed, in this process and in those forked from it.
+/// The lock of a root, until it is dropped.
+#[derive(Debug)]
+pub(super) struct RootLock(File);
+
+impl Drop for RootLock {
+    /// Unlocks: to close the file is not enough. A process that is being started by another thread has a copy of the
+    /// descriptor until it calls `exec`, and would keep the root locked for so long.
+    fn drop(&mut self) {
+        // It fails for a file that is not open.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Locks the root (`flock(2)`, exclusive).
 ///
 /// # Errors
 /// [`Error::Locked`] when another has it, [`Error::Unexpected`] when the lock file is no regular file, [`Error::Io`].
-pub(super) fn take(dir: BorrowedFd<'_>, root: &Arc<str>) -> Result<File, Error> {
+pub(super) fn take(dir: BorrowedFd<'_>, root: &Arc<str>) -> Result<RootLock, Error> {
     take_between(dir, root, || {})
 }
 
 /// `opened` is called between the open and the lock, where others may replace the file.
-fn take_between(dir: BorrowedFd<'_>, root: &Arc<str>, mut opened: impl FnMut()) -> Result<File, Error> {
+fn take_between(dir: BorrowedFd<'_>, root: &Arc<str>, mut opened: impl FnMut()) -> Result<RootLock, Error> {
     let locked = || Error::Locked { what: Arc::clone(root) };
     let path: Arc<str> = format!("{root}/{LOCK}").into();
     let failed = |source| Error::io(Operation::Lock, Target::Path(Arc::clone(&path)), None, source);
@@ -49,7 +62,7 @@ fn take_between(dir: BorrowedFd<'_>, root: &Arc<str>, mut opened: impl FnMut()) 
         // Whoever removed or replaced the file meanwhile locks another one: only the one the path leads to counts.
         let mine = file.metadata().map_err(failed)?;
         match rustix::fs::statat(dir, LOCK, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) if same_file(&found, &mine) => return Ok(file),
+            Ok(found) if same_file(&found, &mine) => return Ok(RootLock(file)),
             Ok(_) | Err(rustix::io::Errno::NOENT) => {}
             Err(error) => return Err(failed(error.into())),
         }

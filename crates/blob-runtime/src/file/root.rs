@@ -51,7 +51,7 @@ pub(super) struct Root {
     pub(super) no_cached_reads: AtomicBool,
     partitions: Mutex<BTreeMap<Arc<str>, Arc<Partition>>>,
     /// Dropped last. `None` when read-only.
-    _lock: Option<File>,
+    _lock: Option<lock::RootLock>,
 }
 
 impl Root {

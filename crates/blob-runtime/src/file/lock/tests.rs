@@ -12,7 +12,7 @@ fn shown() -> Arc<str> {
 }
 
 #[track_caller]
-fn assert_locked(result: Result<File, Error>) {
+fn assert_locked(result: Result<RootLock, Error>) {
     match result {
         Err(Error::Locked { what }) => assert_eq!(&*what, "the root"),
         other => panic!("{other:?}"),
@@ -28,6 +28,20 @@ fn one_at_a_time() {
     drop(take(root(dir.path()).as_fd(), &shown()).unwrap());
 }
 
+/// Another thread starts a process: until that calls `exec` it has a copy of the descriptor.
+#[test]
+fn a_copy_of_the_descriptor_keeps_nothing_locked() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = take(root(dir.path()).as_fd(), &shown()).unwrap();
+    let copy = first.0.try_clone().unwrap();
+    assert_locked(take(root(dir.path()).as_fd(), &shown()));
+    drop(first);
+    let second = take(root(dir.path()).as_fd(), &shown()).unwrap();
+    drop(copy);
+    assert_locked(take(root(dir.path()).as_fd(), &shown()));
+    drop(second);
+}
+
 /// Somebody deletes the lock file to get at a store that is in use: the one who holds the old file keeps writing. The
 /// next holder has the new file, which the path leads to, and the old one cannot be taken again.
 #[test]
@@ -36,8 +50,8 @@ fn a_lock_file_that_is_not_the_one_at_the_path_does_not_count() {
     let old = take(root(dir.path()).as_fd(), &shown()).unwrap();
     std::fs::rename(dir.path().join(LOCK), dir.path().join("old")).unwrap();
     let new = take(root(dir.path()).as_fd(), &shown()).unwrap();
-    assert!(!same_file(&stat(dir.path()), &old.metadata().unwrap()));
-    assert!(same_file(&stat(dir.path()), &new.metadata().unwrap()));
+    assert!(!same_file(&stat(dir.path()), &old.0.metadata().unwrap()));
+    assert!(same_file(&stat(dir.path()), &new.0.metadata().unwrap()));
     assert_locked(take(root(dir.path()).as_fd(), &shown()));
 }
 
@@ -63,7 +77,7 @@ fn a_lock_file_that_is_replaced_meanwhile() {
             _ => {}
         }
     });
-    assert!(same_file(&stat(dir.path()), &held.unwrap().metadata().unwrap()));
+    assert!(same_file(&stat(dir.path()), &held.unwrap().0.metadata().unwrap()));
     assert_eq!(attempts, 3);
     attempts = 0;
     assert_locked(take_between(root(dir.path()).as_fd(), &shown(), || {
