@@ -106,9 +106,6 @@ pub trait Driver: Send + Sync + 'static {
     /// Removes sections, in this order, durably.
     async fn remove(&self, sections: &[u64]) -> Result<(), Self::Error>;
 
-    /// Makes durable what is there of these sections, as it is.
-    async fn sync_found(&self, sections: &[u64]) -> Result<(), Self::Error>;
-
     /// Looks at a section; changes nothing, but makes a new one when it is missing and `create` is set.
     async fn survey(&self, section: u64, look: Look, create: bool) -> Result<Self::Found, Self::Error>;
 
@@ -273,7 +270,6 @@ impl<D: Driver> Core<D> {
         if !lock(&self.unclean).contains_key(&section) {
             return Ok(());
         }
-        self.driver.sync_found(&[section]).await?;
         let found = self.driver.survey(section, Look::Unclean(None), false).await?;
         match self.driver.damage(section, &found) {
             Some(damage) if self.on_damage == OnDamage::Refuse => return Err(damage.error.into()),

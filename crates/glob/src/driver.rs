@@ -147,24 +147,6 @@ impl Driver for Sections {
         Ok(self.storage.remove(&self.partition, &names).await?)
     }
 
-    async fn sync_found(&self, sections: &[u64]) -> Result<(), Error> {
-        // In batches, so that 100,000 sections are not all open at once.
-        for batch in sections.chunks(256) {
-            let mut blobs = Vec::with_capacity(batch.len());
-            for section in batch {
-                let blob = self.open_blob(*section, &self.format(false)).await?;
-                // A bad header is not made durable before it is known what it should say.
-                if blob.header_state() == HeaderState::Sound {
-                    blobs.push(blob);
-                }
-            }
-            for result in self.storage.sync_many(&blobs).await {
-                result?;
-            }
-        }
-        Ok(())
-    }
-
     async fn survey(&self, section: u64, look: Look, create: bool) -> Result<Found, Error> {
         let blob = self.open_blob(section, &self.format(create)).await?;
         let tag_bytes = tag_bytes(blob.as_ref())?;

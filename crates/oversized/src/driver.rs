@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use blob_runtime::manifest::Target;
 use blob_runtime::sections::{parse_section_name, section_name};
 use blob_runtime::segmented::{Damage, Driver, Look};
-use blob_runtime::{Blob, BlobId, Claim, Error as StorageError, Format, HeaderState, Kind, Probe, Want};
+use blob_runtime::{Blob, BlobId, Claim, Error as StorageError, Format, Kind, Probe, Want};
 use futures::FutureExt;
 use glob::Cursor;
 use glob::recover::Case;
@@ -22,9 +22,6 @@ use crate::index::Index;
 use crate::recover::{Found, IndexAction, Plan, Surveyor, carry_out};
 use crate::report::{IndexCase, SectionReport};
 use crate::section::{Section, Shared};
-
-/// How many files are made durable together after an unclean stop: 100,000 sections are not all open at once.
-const SYNC_BATCH: usize = 256;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -236,32 +233,6 @@ impl Driver for Sections {
         self.shared.remove_indexes(sections).await?;
         let names: Vec<_> = sections.iter().map(|section| section_name(*section).to_vec()).collect();
         Ok(self.shared.storage.remove(&self.shared.values_partition, &names).await?)
-    }
-
-    async fn sync_found(&self, sections: &[u64]) -> Result<(), Error> {
-        for batch in sections.chunks(SYNC_BATCH) {
-            let mut blobs = Vec::with_capacity(2 * batch.len());
-            for section in batch {
-                let Some(values) = self.open_values(*section, false).await? else { continue };
-                let salt = values.header().salt;
-                // A bad header is not made durable before it is known what it should say.
-                if values.header_state() == HeaderState::Sound {
-                    blobs.push(values);
-                }
-                if !self.shared.indexed().contains(section) {
-                    continue;
-                }
-                match self.shared.open_index(*section, salt).await {
-                    Ok(index) if index.header_state() == HeaderState::Sound => blobs.push(index),
-                    Ok(_) | Err(StorageError::NotFound { .. }) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            for result in self.shared.storage.sync_many(&blobs).await {
-                result?;
-            }
-        }
-        Ok(())
     }
 
     async fn survey(&self, section: u64, look: Look, create: bool) -> Result<Found, Error> {

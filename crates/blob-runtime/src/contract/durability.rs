@@ -8,7 +8,7 @@ use super::case::{Case, Stop, Verdict, cases, format, noise, refused};
 use super::order::{Change, MOST_POLLS};
 use crate::error::Error;
 use crate::header::HeaderState;
-use crate::storage::{Blob, Storage};
+use crate::storage::{Blob, Change as Part, Storage};
 
 cases! {
     DURABLE_NEW "a new blob, name and header, with its first sync" new_blob;
@@ -20,6 +20,8 @@ cases! {
     DURABLE_LOSS "what was not synced, beside what was" unsynced;
     WRITE_SYNC "durable when it returns" write_sync_cut;
     WRITE_SYNC "syncs the file once" write_sync_counts;
+    CHANGE_ALL "durable behind its sync" changes_cut;
+    CHANGE_ALL "syncs as often as it is told" changes_counts;
     WRITE_HEADER "durable with the next sync" header_cut;
     OPEN_COST "opening a new blob syncs nothing" open_counts;
     SYNC_MANY_ORDER "an answer for each, also for a removed one and for one of other storage" sync_many_order;
@@ -330,6 +332,34 @@ async fn write_sync_counts(case: &Case<'_>) -> Verdict {
     let counts = case.counts(&storage)?;
     let once = counts.files == 1 && counts.directories == 0 || counts.file_systems > 0;
     case.holds("write_at_sync of a durable blob", "one sync, of its file", &counts, once)
+}
+
+async fn changes_cut(case: &Case<'_>) -> Verdict {
+    let storage = case.fresh().await?;
+    let blob = case.open(&storage, "cut", b"a").await?;
+    let content = Bytes::from(noise(54, 9_000));
+    let write = |from: usize, to: usize| Part::Write(from as u64, vec![content.slice(from..to)]);
+    let row =
+        vec![write(0, 4_500), Part::Resize(20_000), Part::Sync, Part::Resize(4_500), write(4_500, 9_000), Part::Sync];
+    let changed = case.ends("changes in a row", blob.change_all(row)).await?;
+    case.ok("changes in a row", changed)?;
+    drop(blob);
+    let storage = case.power_cut(storage).await?;
+    let blob = case.existing(&storage, "cut", b"a").await?;
+    case.content("after a power cut", blob.as_ref(), &content).await
+}
+
+async fn changes_counts(case: &Case<'_>) -> Verdict {
+    let storage = case.fresh().await?;
+    let blob = case.durable(&storage, "cut", b"a", b"x").await?;
+    case.counts(&storage)?;
+    let write = |offset| Part::Write(offset, vec![Bytes::from_static(b"y")]);
+    let row = vec![write(1), Part::Sync, write(2), Part::Sync];
+    let changed = case.ends("changes in a row", blob.change_all(row)).await?;
+    case.ok("changes in a row", changed)?;
+    let counts = case.counts(&storage)?;
+    let twice = counts.files == 2 && counts.directories == 0 || counts.file_systems > 0;
+    case.holds("changes of a durable blob with two syncs", "two syncs, of its file", &counts, twice)
 }
 
 async fn header_cut(case: &Case<'_>) -> Verdict {

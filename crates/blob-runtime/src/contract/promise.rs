@@ -68,6 +68,8 @@ promises! {
     WRITE_SYNC "write_sync"
         "[`write_at`](Self::write_at), then [`sync`](Self::sync), with no other change in between;";
     WRITE_HEADER "write_header" "Writes [`header`](Self::header) into the file again;";
+    CHANGE_ALL "change_all"
+        "Makes changes one after the other, each as its own method would, and none behind one that has failed.";
 
     ORDER "order"
         "take effect one after the other, in the order in which their futures were first polled, also through \

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::case::{Case, Verdict, cases, noise, refused};
 use crate::error::Error;
-use crate::storage::MAX_BLOB_BYTES;
+use crate::storage::{Change, MAX_BLOB_BYTES};
 
 cases! {
     WRITE_PARTS "parts, empty ones among them, and the bytes beside them" parts;
@@ -20,6 +20,7 @@ cases! {
     LEN "after each change, through each handle" length;
     WRITE_SYNC "write_at_sync is write_at, then sync" write_sync;
     WRITE_HEADER "the header written again changes nothing else" header_again;
+    CHANGE_ALL "each in its turn, and none behind one that fails" changes_in_a_row;
     OPEN_HEADER "handles of one blob show one header" one_header;
 }
 
@@ -196,6 +197,31 @@ async fn write_sync(case: &Case<'_>) -> Verdict {
         case.content(&doing, blob.as_ref(), &content).await?;
     }
     Ok(())
+}
+
+async fn changes_in_a_row(case: &Case<'_>) -> Verdict {
+    let storage = case.fresh().await?;
+    let blob = case.open(&storage, "writes", b"row").await?;
+    let mut content = noise(19, 5_000);
+    let write = |offset: u64, data: &[u8]| Change::Write(offset, vec![Bytes::copy_from_slice(data), Bytes::new()]);
+    let row = vec![write(0, &content), Change::Resize(1_000), Change::Header, write(3_000, b"x"), Change::Sync];
+    content.truncate(1_000);
+    overlay(&mut content, 3_000, b"x");
+    let changed = case.ends("changes in a row", blob.change_all(row)).await?;
+    case.ok("changes in a row", changed)?;
+    case.content("after changes in a row", blob.as_ref(), &content).await?;
+    let changed = case.ends("no changes", blob.change_all(Vec::new())).await?;
+    case.ok("no changes", changed)?;
+    for wrong in [Change::Resize(MAX_BLOB_BYTES + 1), write(MAX_BLOB_BYTES, b"yz")] {
+        let doing = "changes in a row of which the third cannot be made";
+        let row = vec![write(10, b"ab"), Change::Resize(2_000), wrong, write(20, b"cd"), Change::Resize(0)];
+        let changed = case.ends(doing, blob.change_all(row)).await?;
+        refused!(case, doing, changed, Error::TooLarge { .. })?;
+        overlay(&mut content, 10, b"ab");
+        content.truncate(2_000);
+        case.content(doing, blob.as_ref(), &content).await?;
+    }
+    case.sync(blob.as_ref()).await
 }
 
 async fn header_again(case: &Case<'_>) -> Verdict {

@@ -14,7 +14,7 @@ use crate::error::{Error, Operation, Target};
 use crate::header::{Header, HeaderState};
 use crate::name::BlobId;
 use crate::queue::Ticket;
-use crate::storage::{Blob, check_len, end_of};
+use crate::storage::{Blob, Change, check_len, end_of};
 
 /// The use of a blob, by a handle or by a job under way. Keeps the root locked.
 pub(super) struct Held {
@@ -201,6 +201,24 @@ impl Blob for FileBlob {
     async fn write_header(&self) -> Result<(), Error> {
         let write = |job: &Job| job.change(|inner, root, changing, header| inner.write_header(root, changing, header));
         self.run(Operation::Write, write).await
+    }
+
+    async fn change_all(&self, changes: Vec<Change>) -> Result<(), Error> {
+        let make = move |job: &Job| {
+            changes.iter().try_for_each(|change| match change {
+                Change::Sync => job.sync(),
+                change => job.change(|inner, root, changing, header| match change {
+                    Change::Header => inner.write_header(root, changing, header),
+                    Change::Write(offset, data) => {
+                        end_of(*offset, data)?;
+                        inner.write(root, changing, header, *offset, data)
+                    }
+                    Change::Resize(len) => inner.resize(root, changing, header, check_len(*len)?),
+                    Change::Sync => Ok(()),
+                }),
+            })
+        };
+        self.run(Operation::Write, make).await
     }
 }
 

@@ -16,7 +16,7 @@ use crate::storage::Storage;
 use crate::sync::Mutex;
 
 /// Of so many sections what was found is held in memory at once.
-const FOUND_AT_ONCE: usize = 256;
+const FOUND_AT_ONCE: usize = 1024;
 
 /// What to do about damage to acknowledged data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -176,7 +176,6 @@ impl<D: Driver> Core<D> {
         for partition in std::iter::once(&*self.partition).chain(self.beside.iter().map(String::as_str)) {
             self.storage.remove(partition, &[]).await?;
         }
-        driver.sync_found(sections).await?;
         let survey = |section: u64| async move {
             let target = target.filter(|target| target.section == section);
             let found = driver.survey(section, Look::Unclean(target), false).await?;

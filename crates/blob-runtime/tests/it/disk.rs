@@ -79,6 +79,10 @@ pub(crate) enum Flaw {
     LossTakesNeighbours,
     /// A failed write of `write_at_sync` is called a failed sync.
     BlursWriteAndSync,
+    /// Of changes in a row those behind one that has failed are made too.
+    ChangesGoOn,
+    /// Changes in a row are synced once, at the first sync of them.
+    ChangesSyncOnce,
 }
 
 type File = (String, String);

@@ -129,6 +129,8 @@ caught! { OF_THE_DISK by |flaw| disk_violation(flaw, all);
     header_with_tail: DiskFlaw::HeaderWithTail => "name.file", "the header's bytes";
     loss_takes_neighbours: DiskFlaw::LossTakesNeighbours => "durable.loss", "not synced, after a power cut";
     blurs_write_and_sync: DiskFlaw::BlursWriteAndSync => "failure.kind", "the write of a failed write_at_sync";
+    changes_go_on: DiskFlaw::ChangesGoOn => "change_all", "the third cannot be made";
+    changes_sync_once: DiskFlaw::ChangesSyncOnce => "change_all", "after a power cut";
 }
 
 /// A promise whose case no wrong backend fails may as well not be checked: this table is whole.
@@ -150,5 +152,6 @@ mod by_counting {
         syncs_at_open: DiskFlaw::SyncsAtOpen => "open.cost", "syncs of 3 new blobs";
         forgets_removal: DiskFlaw::ForgetsRemoval => "remove.durable", "directories: 0";
         syncs_each_removal: DiskFlaw::SyncsEachRemoval => "remove.durable", "directories: 6";
+        changes_sync_once: DiskFlaw::ChangesSyncOnce => "change_all", "files: 1";
     }
 }

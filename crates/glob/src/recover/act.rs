@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use blob_runtime::{Blob, MAX_BLOB_BYTES, Storage, quarantine};
+use blob_runtime::{Blob, Change, MAX_BLOB_BYTES, Storage, quarantine};
 use bytes::Bytes;
 
 use super::plan::{Case, Plan};
 use crate::error::Error;
-use crate::frame::{FrameHeader, Place};
+use crate::frame::{FrameHeader, Place, SEAL_BYTES};
 use crate::location::Cursor;
 use crate::section::{Resume, write_zeros};
 use crate::window::CHUNK_BYTES;
@@ -27,7 +27,7 @@ pub struct Done {
 /// 2. The header where nothing proves it, and everything kept above the proven floor, is written again with the same
 ///    bytes: after a failed sync in an earlier life the cache of the operating system may show bytes that are not on the
 ///    disk, and a sync alone would say Ok (P9). What goes is overwritten with zeros (I4); where nothing is seen to go, the
-///    length is set again, for the same reason. Sync.
+///    length is set again, for the same reason, with room for the seal. Sync.
 /// 3. The file is cut to what is kept, where something goes. Sync.
 /// 4. A seal, unless one is last already: its floor proves all before it. Sync.
 ///
@@ -58,25 +58,31 @@ pub async fn carry_out(
     if plan.remove {
         return Ok(Done { resume: None, quarantined_bytes });
     }
-    if plan.rewrite_header {
-        blob.write_header().await?;
-    }
-    rewrite(blob.as_ref(), plan.proven, plan.end.offset).await?;
-    if plan.cut.is_empty() {
-        relength(blob.as_ref(), plan.end.offset).await?;
-    } else {
+    let (whole, end) = (plan.cut.is_empty(), plan.end);
+    if !whole {
         write_zeros(blob.as_ref(), plan.cut.start).await?;
     }
-    blob.sync().await?;
-    if !plan.cut.is_empty() {
-        blob.resize(plan.end.offset).await?;
-        blob.sync().await?;
+    let mut changes = rewrite(blob.as_ref(), plan.proven, end.offset).await?;
+    if plan.rewrite_header {
+        changes.push(Change::Header);
     }
-    let mut end = plan.end;
+    if whole {
+        // The seal that follows changes no length then, and its sync writes data alone.
+        let room = if plan.seal { SEAL_BYTES as u64 } else { 0 };
+        changes.extend(relength(end.offset.saturating_add(room)));
+    }
+    changes.push(Change::Sync);
+    if !whole {
+        changes.extend([Change::Resize(end.offset), Change::Sync]);
+    }
+    let mut behind = end;
     if plan.seal {
-        end = seal(blob.as_ref(), end).await?;
+        let (seal, sealed) = seal(blob.as_ref(), end);
+        changes.extend([seal, Change::Sync]);
+        behind = sealed;
     }
-    let resume = Resume { end, durable: end.offset, sealed: true, readable: end.offset };
+    blob.change_all(changes).await?;
+    let resume = Resume { end: behind, durable: behind.offset, sealed: true, readable: behind.offset };
     Ok(Done { resume: Some(resume), quarantined_bytes })
 }
 
@@ -93,34 +99,38 @@ pub fn reason(plan: &Plan) -> String {
     }
 }
 
-/// Writes `from..to` again with the bytes that are there.
-async fn rewrite(blob: &dyn Blob, from: u64, to: u64) -> Result<(), Error> {
+/// Writes `from..to` again with the bytes that are there, but for the last piece, which is answered.
+async fn rewrite(blob: &dyn Blob, from: u64, to: u64) -> Result<Vec<Change>, Error> {
     let mut at = from;
     while at < to {
-        let bytes =
-            blob.read_at(at, usize::try_from(to - at).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES))).await?;
-        let read = bytes.len() as u64;
+        let len = usize::try_from(to - at).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
+        let bytes = match blob.try_read_at(at, len) {
+            Some(read) => read?,
+            None => blob.read_at(at, len).await?,
+        };
+        let next = at + bytes.len() as u64;
+        if next == to {
+            return Ok(vec![Change::Write(at, vec![bytes])]);
+        }
         blob.write_at(at, vec![bytes]).await?;
-        at += read;
+        at = next;
     }
-    Ok(())
+    Ok(Vec::new())
 }
 
-/// Sets the length that is seen once more, in a way that the disk takes notice: of a truncation whose sync has failed in an
-/// earlier life the cache may know, and the disk not; the bytes behind would come back.
-async fn relength(blob: &dyn Blob, len: u64) -> Result<(), Error> {
-    if len < MAX_BLOB_BYTES {
-        blob.resize(len + 1).await?;
-        blob.resize(len).await?;
-    }
-    Ok(())
+/// Sets the length, in a way that the disk takes notice, also where it is what is seen: of a truncation whose sync has
+/// failed in an earlier life the cache may know, and the disk not; the bytes behind would come back. Growing alone takes
+/// nothing away.
+fn relength(len: u64) -> impl Iterator<Item = Change> {
+    let longer = (len < MAX_BLOB_BYTES).then(|| [Change::Resize(len + 1), Change::Resize(len)]);
+    longer.into_iter().flatten()
 }
 
-/// Writes a seal behind what is durable; answers the boundary behind it.
-async fn seal(blob: &dyn Blob, end: Cursor) -> Result<Cursor, Error> {
+/// A seal behind what is durable, and the boundary behind it.
+fn seal(blob: &dyn Blob, end: Cursor) -> (Change, Cursor) {
     let place = Place { binding: blob.header().binding(blob.id().name()), offset: end.offset };
     let header = FrameHeader::seal(end.offset, end.position);
     let bytes = Bytes::from(header.encode_head(place, &[]));
-    blob.write_at_sync(end.offset, vec![bytes]).await?;
-    Ok(Cursor { offset: end.offset.saturating_add(header.size()), ..end })
+    let behind = Cursor { offset: end.offset.saturating_add(header.size()), ..end };
+    (Change::Write(end.offset, vec![bytes]), behind)
 }

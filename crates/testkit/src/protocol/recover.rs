@@ -1,6 +1,6 @@
 //! Opening a store: steps 0, 5 and 6. The order of all durable steps of a recovery.
 
-use super::cells::{PAGE_CELLS, PAGE_ITEMS, State};
+use super::cells::{PAGE_CELLS, PAGE_ITEMS, State, Value};
 use super::disk::small;
 use super::history::{Sight, View};
 use super::machine::{Machine, Stop};
@@ -25,7 +25,7 @@ impl Machine<'_> {
         self.world.writer =
             Some(Writer { state, generation, broken: false, held_from: None, sections: [const { None }; SECTIONS] });
         if !clean {
-            self.sync_found()?;
+            self.sync_found_names()?;
         }
         let gone: Vec<usize> = (0..SECTIONS).rev().filter(|section| is_gone(&state, *section)).collect();
         let stays: Vec<usize> = (0..SECTIONS).filter(|section| !gone.contains(section)).collect();
@@ -58,26 +58,12 @@ impl Machine<'_> {
         Ok(Opened { view: self.view(&state), reported })
     }
 
-    /// Step 0, after an unclean stop: what is seen is made durable, as far as a sync can.
-    fn sync_found(&mut self) -> Result<(), Stop> {
-        for section in 0..SECTIONS {
-            if self.keeps(Rule::SyncFoundFiles) {
-                self.sync_section(section)?;
-            }
-        }
+    /// Step 0, after an unclean stop: what is missing is believed, so it is made durable. What is there is written again
+    /// when it was looked at.
+    fn sync_found_names(&mut self) -> Result<(), Stop> {
         if self.keeps(Rule::SyncFoundNames) {
             self.sync_names(Directory::Values)?;
             self.sync_names(Directory::Index)?;
-        }
-        Ok(())
-    }
-
-    fn sync_section(&mut self, section: usize) -> Result<(), Stop> {
-        if self.world.disk.pairs[section].values_name.cache {
-            self.sync(|disk| &mut disk.pairs[section].values)?;
-        }
-        if self.world.disk.pairs[section].index_name.cache {
-            self.sync(|disk| &mut disk.pairs[section].index)?;
         }
         Ok(())
     }
@@ -128,12 +114,8 @@ impl Machine<'_> {
 
     /// Step 6: each step durable before the next.
     fn carry_out(&mut self, section: usize, plan: &Plan) -> Result<(), Stop> {
-        if self.keeps(Rule::WrittenAgain) {
-            let pair = &self.world.disk.pairs[section];
-            let again = pair.values.cells()[usize::from(plan.proven)..usize::from(plan.end)].to_vec();
-            self.write(|disk| &mut disk.pairs[section].values, plan.proven, &again)?;
-            self.sync(|disk| &mut disk.pairs[section].values)?;
-        }
+        let whole = self.world.disk.pairs[section].values.len() == plan.end;
+        self.rewrite_values(section, plan, whole)?;
         match plan.index {
             IndexPlan::Remove { .. } => {
                 self.unlink(section, Directory::Index)?;
@@ -147,10 +129,42 @@ impl Machine<'_> {
             }
         }
         // A seal that is last already stays, and with it the length: nothing is behind it.
-        if plan.sealed && !self.keeps(Rule::LengthSetAgain) {
+        if plan.sealed {
             return Ok(());
         }
-        self.finish_values(section, plan)
+        let position = small(plan.items.len());
+        if whole {
+            return self.seal_recovered(section, plan.end, position);
+        }
+        if self.keeps(Rule::ZerosCut) || self.has_more_than_zeros(section, plan.end) {
+            return self.cut_values(section, plan.end, position, Cutter::Recovery);
+        }
+        // The seal goes over the zeros.
+        self.seal_recovered(section, plan.end, position)
+    }
+
+    /// Writes what is shown again, and where nothing is seen behind it the length, with room for the seal that follows.
+    fn rewrite_values(&mut self, section: usize, plan: &Plan, whole: bool) -> Result<(), Stop> {
+        let (again, length) = (self.keeps(Rule::WrittenAgain), whole && self.keeps(Rule::LengthSetAgain));
+        if again {
+            let pair = &self.world.disk.pairs[section];
+            let cells = pair.values.cells()[usize::from(plan.proven)..usize::from(plan.end)].to_vec();
+            self.write(|disk| &mut disk.pairs[section].values, plan.proven, &cells)?;
+        }
+        if length {
+            // Changed twice, for setting the length that shows may do nothing.
+            let len = if plan.sealed { plan.end } else { plan.end + 1 };
+            self.set_len(|disk| &mut disk.pairs[section].values, len + 1)?;
+            self.set_len(|disk| &mut disk.pairs[section].values, len)?;
+        }
+        if again || length { self.sync(|disk| &mut disk.pairs[section].values) } else { Ok(()) }
+    }
+
+    fn seal_recovered(&mut self, section: usize, end: u8, position: u8) -> Result<(), Stop> {
+        if self.keeps(Rule::RecoverySeals) {
+            self.write(|disk| &mut disk.pairs[section].values, end, &[Value::Seal { position }])?;
+        }
+        if self.keeps(Rule::RecoverySealSynced) { self.sync(|disk| &mut disk.pairs[section].values) } else { Ok(()) }
     }
 
     fn rewrite_index(&mut self, section: usize, plan: &Plan) -> Result<(), Stop> {
@@ -172,28 +186,9 @@ impl Machine<'_> {
         self.sync(|disk| &mut disk.pairs[section].index)
     }
 
-    fn finish_values(&mut self, section: usize, plan: &Plan) -> Result<(), Stop> {
-        let position = small(plan.items.len());
-        if plan.sealed {
-            let len = self.world.disk.pairs[section].values.len();
-            self.set_len(|disk| &mut disk.pairs[section].values, len + 1)?;
-            self.set_len(|disk| &mut disk.pairs[section].values, len)?;
-            return self.sync(|disk| &mut disk.pairs[section].values);
-        }
-        if self.keeps(Rule::ZerosCut) || self.has_more_than_zeros(section, plan.end) {
-            return self.cut_values(section, plan.end, position, Cutter::Recovery);
-        }
-        // The seal goes over the zeros.
-        if self.keeps(Rule::RecoverySeals) {
-            let seal = super::cells::Value::Seal { position };
-            self.write(|disk| &mut disk.pairs[section].values, plan.end, &[seal])?;
-        }
-        self.sync(|disk| &mut disk.pairs[section].values)
-    }
-
     fn has_more_than_zeros(&self, section: usize, end: u8) -> bool {
         let cells = self.world.disk.pairs[section].values.cells();
-        cells.iter().skip(usize::from(end)).any(|cell| *cell != super::cells::Value::Zero)
+        cells.iter().skip(usize::from(end)).any(|cell| *cell != Value::Zero)
     }
 
     /// Opens one section anew after a failed sync; answers as [`open`](Self::open), for all sections.
@@ -202,13 +197,7 @@ impl Machine<'_> {
         if self.writer()?.broken || !self.section(section)?.poisoned {
             return Err(Stop::Refused);
         }
-        if self.keeps(Rule::SyncFoundFiles) {
-            self.sync_section(section)?;
-        }
-        if self.keeps(Rule::SyncFoundNames) {
-            self.sync_names(Directory::Values)?;
-            self.sync_names(Directory::Index)?;
-        }
+        self.sync_found_names()?;
         let plan = self.plan(section, &state, false);
         if plan.as_ref().is_some_and(|plan| plan.damage) {
             return Err(Stop::Damage);
@@ -229,7 +218,7 @@ impl Machine<'_> {
                 None => pair.values.at(at),
             };
             let read = |at: u8| match frame(at) {
-                Some(super::cells::Value::Frame { id, .. }) => Some(id),
+                Some(Value::Frame { id, .. }) => Some(id),
                 _ => None,
             };
             sights.extend(open.items.iter().map(|item| Sight { id: item.id, value: read(item.at) }));

@@ -104,9 +104,7 @@ rules! {
     SettleBoth = "S0.both",
     /// After a clean close too.
     SettleClean = "S0.clean",
-    /// After an unclean stop every file is synced before it is looked at.
-    SyncFoundFiles = "S0.files",
-    /// And both directories.
+    /// After an unclean stop both directories are synced before anything is looked at.
     SyncFoundNames = "S0.names",
     /// A page above the floor counts only if its entries match their frames.
     PagesMatchFrames = "S1",

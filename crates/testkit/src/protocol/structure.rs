@@ -172,10 +172,6 @@ impl Machine<'_> {
                 }
             }
             self.set_len(|disk| &mut disk.pairs[section].values, offset)?;
-        } else if cutter == Cutter::Recovery && self.keeps(Rule::LengthSetAgain) {
-            // Changed twice, for setting the length that shows may do nothing.
-            self.set_len(|disk| &mut disk.pairs[section].values, len + 1)?;
-            self.set_len(|disk| &mut disk.pairs[section].values, len)?;
         }
         if self.keeps(rules.cut_synced) {
             self.sync(|disk| &mut disk.pairs[section].values)?;

@@ -102,13 +102,6 @@ impl Driver for Toy {
         Ok(self.storage.remove(PARTITION, &names).await?)
     }
 
-    async fn sync_found(&self, sections: &[u64]) -> Result<(), Fault> {
-        for section in sections {
-            self.blob(*section, false).await?.sync().await?;
-        }
-        Ok(())
-    }
-
     async fn survey(&self, section: u64, look: Look, create: bool) -> Result<Found, Fault> {
         if create {
             drop(self.gate.enter().await);

@@ -4,7 +4,9 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use async_trait::async_trait;
-use blob_runtime::{Blob, BlobId, Error, HEADER_BYTES, Header, HeaderState, Operation, check_len, check_read, end_of};
+use blob_runtime::{
+    Blob, BlobId, Change, Error, HEADER_BYTES, Header, HeaderState, Operation, check_len, check_read, end_of,
+};
 use bytes::Bytes;
 
 use super::{Disk, Flaw, Inode, Node, State, refuse};
@@ -234,6 +236,26 @@ impl Blob for DiskBlob {
     async fn write_header(&self) -> Result<(), Error> {
         self.disk.refuse_read_only(Operation::Write, &self.id)?;
         self.change(vec![Part::Header]).await
+    }
+
+    async fn change_all(&self, changes: Vec<Change>) -> Result<(), Error> {
+        let (mut result, mut syncs) = (Ok(()), 0);
+        for change in changes {
+            let made = match change {
+                Change::Header => self.write_header().await,
+                Change::Write(offset, data) => self.write_at(offset, data).await,
+                Change::Resize(len) => self.resize(len).await,
+                Change::Sync => {
+                    syncs += 1;
+                    if syncs > 1 && self.disk.flaw() == Flaw::ChangesSyncOnce { Ok(()) } else { self.sync().await }
+                }
+            };
+            result = result.and(made);
+            if result.is_err() && self.disk.flaw() != Flaw::ChangesGoOn {
+                break;
+            }
+        }
+        result
     }
 }
 

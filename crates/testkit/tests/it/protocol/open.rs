@@ -55,6 +55,13 @@ fn what_is_shown_is_written_again() {
     );
 }
 
+/// A killed process has left frames in the cache that were never synced. They are shown, and sealed.
+#[test]
+fn what_was_never_synced_is_written_again() {
+    let ops = [Append(0), Append(0), Flush(0), Checkpoint(0), Close];
+    needed(Rule::WrittenAgain, script(&ops).crashes(2), Promise::NoFalseAlarm);
+}
+
 /// A store that was recovered is closed in order, with nothing appended: it ends without a seal.
 #[test]
 fn recovery_seals() {

@@ -21,13 +21,6 @@ fn stale_frames_are_zeroed_or_out_of_position() {
     one_of_two([Rule::PositionExpected, Rule::RewindZeros], script(&ops).crashes(1).stale(), Promise::Atomic);
 }
 
-/// Files that a killed process has left unsynced are synced at once, or written again where no floor proves them.
-#[test]
-fn found_files_are_synced_or_written_again() {
-    let ops = [Append(0), Append(0), Flush(0), Checkpoint(0), Close];
-    one_of_two([Rule::SyncFoundFiles, Rule::WrittenAgain], script(&ops).crashes(2), Promise::NoFalseAlarm);
-}
-
 /// Nothing within these bounds breaks without the rule: a life with rewinds, checkpoints and a close on treacherous media,
 /// one with a failure, one with rot, and any four operations.
 fn spare(rule: Rule) {
