@@ -16,7 +16,7 @@ use crate::error::Error;
 mod tests;
 
 /// The most files that are kept open unless told otherwise, however many the process may have.
-const DEFAULT_MAX_OPEN_FILES: usize = 512;
+const DEFAULT_MAX_OPEN_FILES: usize = 4_096;
 
 /// How [`sync_many`](crate::Storage::sync_many) syncs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,7 +72,7 @@ impl Builder {
     }
 
     /// The most blobs whose files are open at a time, at least 1. Blobs beyond that are opened when they are used; a
-    /// file with unsynced writes is synced before it is closed. The lesser of 512 and half of the process's limit
+    /// file with unsynced writes is synced before it is closed. The lesser of 4,096 and half of the process's limit
     /// (`RLIMIT_NOFILE`) unless set.
     ///
     /// Beside these the storage has two descriptors (root and lock), and one for each call under way that creates,

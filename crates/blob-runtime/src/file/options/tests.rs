@@ -1,8 +1,8 @@
 use super::*;
 
 #[test]
-fn half_of_the_process_limit_and_never_more_than_512() {
-    let cases = [(Some(64), 32), (Some(1024), 512), (Some(1 << 20), 512), (None, 512), (Some(u64::MAX), 512)];
+fn half_of_the_process_limit_and_never_more_than_4096() {
+    let cases = [(Some(64), 32), (Some(1024), 512), (Some(1 << 20), 4096), (None, 4096), (Some(u64::MAX), 4096)];
     for (soft_limit, wanted) in cases {
         assert_eq!(default_max_open_files(soft_limit), wanted, "{soft_limit:?}");
     }
