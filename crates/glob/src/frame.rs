@@ -141,7 +141,7 @@ impl FrameHeader {
         let mut bytes = Vec::with_capacity(self.head_bytes());
         bytes.put_slice(&self.encode());
         bytes.put_slice(tag);
-        let crc = place.checksum(&bytes, &[]);
+        let crc = place.checksum(&bytes);
         bytes.put_u32(crc);
         bytes
     }
@@ -157,12 +157,11 @@ pub struct Place {
 }
 
 impl Place {
-    /// The header's checksum, over the part before the tag, and the tag.
-    pub fn checksum(self, fixed: &[u8], tag: &[u8]) -> u32 {
+    /// The header's checksum, over all of the frame that lies before it: the fields and the tag.
+    pub fn checksum(self, head: &[u8]) -> u32 {
         let mut crc = self.binding.hasher();
         crc.update(&self.offset.to_be_bytes());
-        crc.update(fixed);
-        crc.update(tag);
+        crc.update(head);
         crc.finalize()
     }
 }
@@ -267,7 +266,8 @@ impl<'a> RawFrame<'a> {
         let (tag, rest) =
             rest.split_at_checked(expected_tag.into()).ok_or_else(|| short(OVERHEAD_BYTES + usize::from(tag_bytes)))?;
         let mut crc = rest.get(..CRC_BYTES).ok_or_else(|| short(OVERHEAD_BYTES + usize::from(expected_tag)))?;
-        let (expected, found) = (place.checksum(fixed, tag), crc.get_u32());
+        let head = bytes.get(..FIXED_BYTES + tag.len()).unwrap_or_default();
+        let (expected, found) = (place.checksum(head), crc.get_u32());
         if expected != found {
             return Err(FrameFault::Header { expected, found });
         }

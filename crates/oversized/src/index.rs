@@ -12,7 +12,7 @@
 //! never knows of a value that is not durable, and an index that fails loses nothing.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -25,6 +25,8 @@ pub(crate) struct Index {
     /// The first record in memory.
     start: AtomicU64,
     tail: Mutex<Tail>,
+    /// Bytes of records in memory, as every append looks at them: a copy of what the tail has, made under its lock.
+    tail_bytes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +52,7 @@ impl Index {
             record_bytes,
             pages: ArcSwapOption::from(pages.map(Arc::new)),
             start: AtomicU64::new(start),
+            tail_bytes: AtomicUsize::new(bytes.len()),
             tail: Mutex::new(Tail { start, bytes }),
         }
     }
@@ -69,7 +72,7 @@ impl Index {
 
     /// Bytes of records in memory.
     pub(crate) fn tail_bytes(&self) -> usize {
-        self.tail().bytes.len()
+        self.tail_bytes.load(Ordering::Relaxed)
     }
 
     /// The first record in memory.
@@ -85,6 +88,7 @@ impl Index {
         let keep = at.saturating_mul(self.record_bytes);
         tail.bytes.truncate(keep);
         tail.bytes.extend_from_slice(record);
+        self.note_bytes(&tail);
     }
 
     /// Looks at a record in memory, in place.
@@ -137,6 +141,7 @@ impl Index {
         let bytes = usize::try_from(drop).unwrap_or(usize::MAX).saturating_mul(self.record_bytes).min(tail.bytes.len());
         tail.bytes.drain(..bytes);
         tail.start = tail.start.max(through);
+        self.note_bytes(&tail);
         self.start.store(tail.start, Ordering::Release);
     }
 
@@ -146,7 +151,12 @@ impl Index {
         let keep = usize::try_from(items.saturating_sub(tail.start)).unwrap_or(usize::MAX);
         tail.bytes.truncate(keep.saturating_mul(self.record_bytes));
         tail.start = tail.start.min(items);
+        self.note_bytes(&tail);
         self.start.store(tail.start, Ordering::Release);
+    }
+
+    fn note_bytes(&self, tail: &Tail) {
+        self.tail_bytes.store(tail.bytes.len(), Ordering::Relaxed);
     }
 
     fn tail(&self) -> MutexGuard<'_, Tail> {

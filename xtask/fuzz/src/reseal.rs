@@ -88,10 +88,8 @@ pub(crate) fn frames(content: &mut [u8], binding: Binding, payloads: bool) {
             put_crc(content, at + FIXED_BYTES - CRC_BYTES, crc);
         }
         let place = Place { binding, offset: at as u64 };
-        if let Some((fixed, tag)) =
-            content.get(at..head - CRC_BYTES).and_then(|head| head.split_at_checked(FIXED_BYTES))
-        {
-            let crc = place.checksum(fixed, tag);
+        if let Some(covered) = content.get(at..head - CRC_BYTES) {
+            let crc = place.checksum(covered);
             put_crc(content, head - CRC_BYTES, crc);
         }
         // What is inside a whole frame is its own affair.

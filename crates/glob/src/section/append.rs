@@ -195,10 +195,11 @@ impl Section {
             rest = behind;
             let continues = number + 1 < values.len();
             let header = value.header(self.tag_bytes, at.position, floor, continues);
-            let fixed = header.encode();
-            space.put(&fixed);
+            let start = space.written().len();
+            space.put(&header.encode());
             space.put(tag);
-            space.put(&self.place(at.offset).checksum(&fixed, tag).to_be_bytes());
+            let crc = self.place(at.offset).checksum(space.written().get(start..).unwrap_or_default());
+            space.put(&crc.to_be_bytes());
             space.put(value.payload());
             at = Cursor { offset: at.offset.saturating_add(header.size()), position: at.position + 1 };
         }
