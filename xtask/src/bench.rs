@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: our store beside plain files and other engines, on the same workloads.
 //!
-//! Each engine runs each workload in a process of its own, in a fresh directory; the engines take turns, A B C A B C, so
-//! that a machine that becomes slower becomes so for all. One more run of each, under strace(1), counts system calls and
-//! is not timed.
+//! Each engine runs each workload in a process of its own, in a fresh directory; the engines take turns, so that a
+//! machine that becomes slower becomes so for all, and each round in another order: a disk is busy for a while with the
+//! files of the one before that were removed. One more run of each, under strace(1), counts system calls and is not timed.
 
 use std::fs;
 use std::io::Write as _;
@@ -221,7 +221,7 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// All engines, round by round: A B C A B C, each unpinned and then pinned where that is wanted.
+    /// All engines, round by round, each unpinned and pinned where that is wanted.
     fn turn(&self, turn: &Turn) -> Result<Vec<Cell>, Failure> {
         if self.bar.is_hidden() {
             println!("{}", turn.workload.id);
@@ -238,7 +238,8 @@ impl Runner<'_> {
             }
         }
         for round in 0..self.rounds {
-            for (engine, way, cell) in &mut cells {
+            for at in plan::order(cells.len(), round) {
+                let Some((engine, way, cell)) = cells.get_mut(at) else { continue };
                 self.bar.set_message(format!("{} {} round {}", cell.workload.id, engine.name, round + 1));
                 self.one(engine, *way, cell);
                 self.bar.inc(1);

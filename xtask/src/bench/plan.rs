@@ -43,6 +43,19 @@ pub(super) fn turns(choice: Choice<'_>) -> Vec<Turn> {
     table.chain(points).filter(|turn| turn.workload.id.contains(choice.filter)).collect()
 }
 
+/// The order of so many in a round: steps of the same width around the circle, a width that meets them all, and in each
+/// round another one. So one comes behind others each time.
+pub(super) fn order(count: usize, round: u32) -> impl Iterator<Item = usize> {
+    let widths: Vec<usize> = (1..=count).filter(|width| gcd(*width, count) == 1).collect();
+    let round = round as usize;
+    let width = widths.get(round % widths.len().max(1)).copied().unwrap_or(1);
+    (0..count).map(move |step| (round + step * width) % count)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 /// How many runs the turns are, for a bar that shows how far it is.
 pub(super) fn runs(turns: &[Turn], engines: usize, rounds: u32, traced: bool) -> u64 {
     let of = |turn: &Turn| {

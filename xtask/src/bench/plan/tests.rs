@@ -34,6 +34,29 @@ fn the_counted_run_is_the_same_but_smaller() {
     }
 }
 
+/// What one leaves behind on the disk is not always the same one's burden.
+#[test]
+fn each_round_has_another_order() {
+    for count in [11, 22] {
+        let mut pairs = std::collections::BTreeSet::new();
+        for round in 0..5 {
+            let row: Vec<usize> = order(count, round).collect();
+            let mut all = row.clone();
+            all.sort_unstable();
+            assert_eq!(all, (0..count).collect::<Vec<_>>(), "{count} in round {round}");
+            for pair in row.windows(2) {
+                assert!(pairs.insert((pair[0], pair[1])), "{count} in round {round}: {pair:?} once more");
+            }
+        }
+    }
+    for count in [0, 1, 2, 3] {
+        for round in 0..7 {
+            assert_eq!(order(count, round).count(), count);
+            assert!(order(count, round).all(|at| at < count));
+        }
+    }
+}
+
 #[test]
 fn the_bar_knows_how_many_runs_there_are() {
     let reads = turns(Choice { filter: "read-", growth: false, ..ALL });
