@@ -1,6 +1,6 @@
 //! Failed syncs, of files and of directories, and failed reads and writes, which are not as bad.
 
-use blob_runtime::{Error, FileStorage, HeaderState, Operation, Storage, Target};
+use blob_runtime::{Change, Error, FileStorage, HeaderState, Operation, Storage, Target};
 use futures::executor::block_on;
 
 use super::support::*;
@@ -65,6 +65,29 @@ fn a_failed_write_loses_nothing() {
         watch.fail_next("read p/61", EIO);
         assert_io(block_on(blob.read_at(0, 3)), Operation::Read, EIO);
         assert_eq!(read_all(blob.as_ref()), "abc");
+    }
+}
+
+/// Of changes in a row the one that fails is the last, and what it fails with is what it would fail with alone: a sync
+/// poisons, a write does not.
+#[test]
+fn a_failure_ends_changes_in_a_row() {
+    for io in BOTH {
+        let (_dir, root, watch) = watched();
+        let storage = FileStorage::builder(&root).io(io).hook(watch.hook()).open().unwrap();
+        let blob = open(&storage, "a");
+        block_on(blob.write_at_sync(0, bytes("abc"))).unwrap();
+        let row = || vec![Change::Write(3, bytes("d")), Change::Sync, Change::Resize(2), Change::Sync];
+        watch.fail_next("write p/61", EIO);
+        watch.take();
+        assert_io(block_on(blob.change_all(row())), Operation::Write, EIO);
+        assert_eq!(watch.take(), ["write p/61 4099+1"]);
+        watch.fail_next("fdatasync p/61", EIO);
+        assert_io(block_on(blob.change_all(row())), Operation::Sync, EIO);
+        assert_eq!(watch.take(), ["write p/61 4099+1", "fdatasync p/61"]);
+        assert_poisoned(block_on(blob.change_all(row())), &Target::from(blob.id()), Operation::Sync, EIO);
+        assert_eq!(watch.take(), [""; 0], "a poisoned blob makes no calls");
+        assert_eq!(read_all(blob.as_ref()), "abcd");
     }
 }
 
