@@ -88,7 +88,7 @@ impl Index {
         let keep = at.saturating_mul(self.record_bytes);
         tail.bytes.truncate(keep);
         tail.bytes.extend_from_slice(record);
-        self.note_bytes(&tail);
+        self.show(&tail);
     }
 
     /// Looks at a record in memory, in place.
@@ -141,8 +141,7 @@ impl Index {
         let bytes = usize::try_from(drop).unwrap_or(usize::MAX).saturating_mul(self.record_bytes).min(tail.bytes.len());
         tail.bytes.drain(..bytes);
         tail.start = tail.start.max(through);
-        self.note_bytes(&tail);
-        self.start.store(tail.start, Ordering::Release);
+        self.show(&tail);
     }
 
     /// The section was cut to `items`.
@@ -151,12 +150,13 @@ impl Index {
         let keep = usize::try_from(items.saturating_sub(tail.start)).unwrap_or(usize::MAX);
         tail.bytes.truncate(keep.saturating_mul(self.record_bytes));
         tail.start = tail.start.min(items);
-        self.note_bytes(&tail);
-        self.start.store(tail.start, Ordering::Release);
+        self.show(&tail);
     }
 
-    fn note_bytes(&self, tail: &Tail) {
+    /// What is looked at without the lock follows the tail.
+    fn show(&self, tail: &Tail) {
         self.tail_bytes.store(tail.bytes.len(), Ordering::Relaxed);
+        self.start.store(tail.start, Ordering::Release);
     }
 
     fn tail(&self) -> MutexGuard<'_, Tail> {
