@@ -68,5 +68,5 @@ pub use name::{
 };
 pub use queue::{Enter, Queue, Ticket};
 pub use routed::Routed;
-pub use storage::{Blob, Change, MAX_BLOB_BYTES, Storage, check_len, check_read, end_of};
+pub use storage::{Blob, Change, MAX_BLOB_BYTES, Storage, check_len, check_read, end_of, read_at};
 pub use twins::keep_one;

@@ -187,14 +187,22 @@ pub trait Blob: Debug + Send + Sync + Any {
     /// Of the change that has failed.
     async fn change_all(&self, changes: Vec<Change>) -> Result<(), Error> {
         for change in changes {
-            match change {
-                Change::Header => self.write_header().await?,
-                Change::Write(offset, data) => self.write_at(offset, data).await?,
-                Change::Resize(len) => self.resize(len).await?,
-                Change::Sync => self.sync().await?,
-            }
+            change.make(self).await?;
         }
         Ok(())
+    }
+}
+
+/// Reads exactly `len` bytes: without blocking where that can be, else as [`Blob::read_at`].
+///
+/// Cancel safety: safe.
+///
+/// # Errors
+/// As [`Blob::read_at`].
+pub async fn read_at(blob: &dyn Blob, offset: u64, len: usize) -> Result<Bytes, Error> {
+    match blob.try_read_at(offset, len) {
+        Some(read) => read,
+        None => blob.read_at(offset, len).await,
     }
 }
 
@@ -209,6 +217,20 @@ pub enum Change {
     Resize(u64),
     /// [`Blob::sync`].
     Sync,
+}
+
+impl Change {
+    /// Makes the change, by its own method.
+    ///
+    /// Cancel safety and errors: as that method.
+    pub async fn make(self, blob: &(impl Blob + ?Sized)) -> Result<(), Error> {
+        match self {
+            Self::Header => blob.write_header().await,
+            Self::Write(offset, data) => blob.write_at(offset, data).await,
+            Self::Resize(len) => blob.resize(len).await,
+            Self::Sync => blob.sync().await,
+        }
+    }
 }
 
 /// The end of a change at `offset` with these parts, when a blob can have it.

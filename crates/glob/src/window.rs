@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use blob_runtime::append::Log;
-use blob_runtime::{Blob, Error as StorageError};
+use blob_runtime::{Blob, Error as StorageError, read_at};
 use bytes::Bytes;
 
 use crate::ahead::Ahead;
@@ -67,10 +67,7 @@ impl Window {
 impl Source {
     async fn read(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         match self {
-            Self::Blob(blob) => match blob.try_read_at(offset, len) {
-                Some(read) => read,
-                None => blob.read_at(offset, len).await,
-            },
+            Self::Blob(blob) => read_at(blob.as_ref(), offset, len).await,
             Self::Log(log) => log.read_at(offset, len).await,
         }
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use blob_runtime::{Blob, Error};
+use blob_runtime::{Blob, Error, read_at};
 use bytes::{Bytes, BytesMut};
 
 use crate::geometry::Geometry;
@@ -27,10 +27,7 @@ pub(crate) async fn read_pages(
 ) -> Result<Bytes, Error> {
     let (offset, wanted) = (geometry.blob_offset(first), count * geometry.page_bytes());
     let there = usize::try_from(blob.len().saturating_sub(offset)).map_or(wanted, |there| there.min(wanted));
-    let bytes = match blob.try_read_at(offset, there) {
-        Some(read) => read?,
-        None => blob.read_at(offset, there).await?,
-    };
+    let bytes = read_at(blob.as_ref(), offset, there).await?;
     if there == wanted {
         return Ok(bytes);
     }

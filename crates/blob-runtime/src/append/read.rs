@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Linear, Log};
 use crate::error::Error;
+use crate::storage::read_at;
 
 impl<L: Linear> Log<L> {
     /// Reads from memory, or from the blob without blocking; `None` when that would need the disk.
@@ -34,10 +35,7 @@ impl<L: Linear> Log<L> {
             return Ok(tail);
         }
         let head_bytes = head_bytes(offset, split);
-        let head = match self.0.blob.try_read_at(offset, head_bytes) {
-            Some(read) => read?,
-            None => self.0.blob.read_at(offset, head_bytes).await?,
-        };
+        let head = read_at(self.0.blob.as_ref(), offset, head_bytes).await?;
         Ok(join(head, tail))
     }
 }

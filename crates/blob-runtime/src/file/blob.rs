@@ -95,8 +95,23 @@ impl Job {
         result
     }
 
+    fn make(&self, change: &Change) -> Result<(), Error> {
+        match change {
+            Change::Header => self.change(|inner, root, changing, header| inner.write_header(root, changing, header)),
+            Change::Write(offset, data) => {
+                end_of(*offset, data)?;
+                self.change(|inner, root, changing, header| inner.write(root, changing, header, *offset, data))
+            }
+            Change::Resize(len) => {
+                check_len(*len)?;
+                self.change(|inner, root, changing, header| inner.resize(root, changing, header, *len))
+            }
+            Change::Sync => self.sync(),
+        }
+    }
+
     /// Makes bytes, length, a new blob's header, and the name durable.
-    pub(super) fn sync(&self) -> Result<(), Error> {
+    fn sync(&self) -> Result<(), Error> {
         self.change(|inner, root, changing, header| inner.sync_file(root, changing, header))?;
         self.inner().sync_name(self.root())
     }
@@ -169,17 +184,12 @@ impl Blob for FileBlob {
 
     async fn write_at(&self, offset: u64, data: Vec<Bytes>) -> Result<(), Error> {
         end_of(offset, &data)?;
-        let write = move |job: &Job| {
-            job.change(|inner, root, changing, header| inner.write(root, changing, header, offset, &data))
-        };
-        self.run(Operation::Write, write).await
+        self.run(Operation::Write, move |job| job.make(&Change::Write(offset, data))).await
     }
 
     async fn resize(&self, len: u64) -> Result<(), Error> {
         check_len(len)?;
-        let resize =
-            move |job: &Job| job.change(|inner, root, changing, header| inner.resize(root, changing, header, len));
-        self.run(Operation::Resize, resize).await
+        self.run(Operation::Resize, move |job| job.make(&Change::Resize(len))).await
     }
 
     async fn sync(&self) -> Result<(), Error> {
@@ -199,26 +209,11 @@ impl Blob for FileBlob {
     }
 
     async fn write_header(&self) -> Result<(), Error> {
-        let write = |job: &Job| job.change(|inner, root, changing, header| inner.write_header(root, changing, header));
-        self.run(Operation::Write, write).await
+        self.run(Operation::Write, |job| job.make(&Change::Header)).await
     }
 
     async fn change_all(&self, changes: Vec<Change>) -> Result<(), Error> {
-        let make = move |job: &Job| {
-            changes.iter().try_for_each(|change| match change {
-                Change::Sync => job.sync(),
-                change => job.change(|inner, root, changing, header| match change {
-                    Change::Header => inner.write_header(root, changing, header),
-                    Change::Write(offset, data) => {
-                        end_of(*offset, data)?;
-                        inner.write(root, changing, header, *offset, data)
-                    }
-                    Change::Resize(len) => inner.resize(root, changing, header, check_len(*len)?),
-                    Change::Sync => Ok(()),
-                }),
-            })
-        };
-        self.run(Operation::Write, make).await
+        self.run(Operation::Write, move |job| changes.iter().try_for_each(|change| job.make(change))).await
     }
 }
 

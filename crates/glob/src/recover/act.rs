@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use blob_runtime::{Blob, Change, MAX_BLOB_BYTES, Storage, quarantine};
+use blob_runtime::{Blob, Change, MAX_BLOB_BYTES, Storage, quarantine, read_at};
 use bytes::Bytes;
 
 use super::plan::{Case, Plan};
@@ -104,10 +104,7 @@ async fn rewrite(blob: &dyn Blob, from: u64, to: u64) -> Result<Vec<Change>, Err
     let mut at = from;
     while at < to {
         let len = usize::try_from(to - at).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
-        let bytes = match blob.try_read_at(at, len) {
-            Some(read) => read?,
-            None => blob.read_at(at, len).await?,
-        };
+        let bytes = read_at(blob, at, len).await?;
         let next = at + bytes.len() as u64;
         if next == to {
             return Ok(vec![Change::Write(at, vec![bytes])]);

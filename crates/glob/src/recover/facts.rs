@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use blob_runtime::{Blob, HeaderState};
+use blob_runtime::{Blob, HeaderState, read_at};
 use bytes::Buf;
 
 use crate::error::Error;
@@ -134,10 +134,7 @@ pub async fn sealed_end(blob: &Arc<dyn Blob>) -> Result<Option<Cursor>, Error> {
     let len = blob.len();
     let Some(offset) = len.checked_sub(SEAL_BYTES as u64) else { return Ok(None) };
     let place = Place { binding: blob.header().binding(blob.id().name()), offset };
-    let bytes = match blob.try_read_at(offset, SEAL_BYTES) {
-        Some(read) => read?,
-        None => blob.read_at(offset, SEAL_BYTES).await?,
-    };
+    let bytes = read_at(blob.as_ref(), offset, SEAL_BYTES).await?;
     let head = RawFrame(&bytes).verify(place, tag_bytes(blob.as_ref())?);
     let seal = head.ok().filter(|head| head.header.is_seal());
     Ok(seal.map(|head| Cursor { offset: len, position: head.header.position }))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use blob_runtime::segmented::Look;
-use blob_runtime::{Blob, Error as StorageError, HeaderState};
+use blob_runtime::{Blob, Error as StorageError, HeaderState, read_at};
 use bytes::Bytes;
 use futures::FutureExt;
 use glob::Cursor;
@@ -293,10 +293,7 @@ impl Matches {
         if (location.size as usize) < head_bytes {
             return Ok(None);
         }
-        let bytes = match self.values.try_read_at(location.offset, head_bytes) {
-            Some(read) => read?,
-            None => self.values.read_at(location.offset, head_bytes).await?,
-        };
+        let bytes = read_at(self.values.as_ref(), location.offset, head_bytes).await?;
         let binding = self.values.header().binding(self.values.id().name());
         let place = Place { binding, offset: location.offset };
         let Ok(head) = RawFrame(&bytes).verify(place, tag_bytes) else { return Ok(None) };

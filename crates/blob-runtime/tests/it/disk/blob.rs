@@ -241,15 +241,9 @@ impl Blob for DiskBlob {
     async fn change_all(&self, changes: Vec<Change>) -> Result<(), Error> {
         let (mut result, mut syncs) = (Ok(()), 0);
         for change in changes {
-            let made = match change {
-                Change::Header => self.write_header().await,
-                Change::Write(offset, data) => self.write_at(offset, data).await,
-                Change::Resize(len) => self.resize(len).await,
-                Change::Sync => {
-                    syncs += 1;
-                    if syncs > 1 && self.disk.flaw() == Flaw::ChangesSyncOnce { Ok(()) } else { self.sync().await }
-                }
-            };
+            syncs += u32::from(change == Change::Sync);
+            let is_forgotten = change == Change::Sync && syncs > 1 && self.disk.flaw() == Flaw::ChangesSyncOnce;
+            let made = if is_forgotten { Ok(()) } else { change.make(self).await };
             result = result.and(made);
             if result.is_err() && self.disk.flaw() != Flaw::ChangesGoOn {
                 break;
