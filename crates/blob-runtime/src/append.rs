@@ -230,7 +230,17 @@ impl<L: Layout> Log<L> {
         F: FnOnce(u64, &mut Space<'_>) -> T,
     {
         let mut state = self.state();
-        match state.room(len, self.0.config.buffer_bytes) {
+        let mut room = state.room(len, self.0.config.buffer_bytes);
+        if matches!(room, Room::Next | Room::None)
+            && let Some(job) = state.job.clone()
+        {
+            // It may be over, and nobody has taken note: whoever started it polls it no more.
+            drop(state);
+            let _ = job.now_or_never();
+            state = self.state();
+            room = state.room(len, self.0.config.buffer_bytes);
+        }
+        match room {
             Room::Failed(error) => Err(NotAppended::Failed(error)),
             Room::None => Err(NotAppended::Busy(fill)),
             Room::Here => Ok(state.tail.fill(len, fill)),

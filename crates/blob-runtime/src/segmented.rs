@@ -431,8 +431,16 @@ impl<D: Driver> Segmented<D> {
 
     /// A section to be changed, if that needs no waiting and no opening.
     pub fn try_writable(&self, section: u64) -> Option<Arc<D::Section>> {
-        let ready = self.core().ready.load(Ordering::Acquire) && section >= self.pruned_to();
-        ready.then(|| self.table().get(section)).flatten()
+        self.is_ready(section).then(|| self.table().get(section)).flatten()
+    }
+
+    /// Changes a section, if that needs no waiting and no opening.
+    pub fn look_writable<R>(&self, section: u64, look: impl FnOnce(&D::Section) -> Option<R>) -> Option<R> {
+        if self.is_ready(section) { self.table().look(section, look) } else { None }
+    }
+
+    fn is_ready(&self, section: u64) -> bool {
+        self.core().ready.load(Ordering::Acquire) && section >= self.pruned_to()
     }
 
     /// Waits until the store may be changed.

@@ -34,6 +34,7 @@ pub(super) enum Room {
 
 impl<L> State<L> {
     /// The room for `len` bytes, in buffers of `buffer_bytes`.
+    #[inline]
     pub(super) fn room(&self, len: usize, buffer_bytes: usize) -> Room {
         if let Some(error) = &self.poisoned {
             return Room::Failed(error.clone());

@@ -87,8 +87,12 @@ impl Drop for Frozen {
 #[derive(Debug)]
 pub(super) struct Tail {
     filling: Vec<u8>,
+    /// Room for what an append makes before it is put.
+    scratch: Vec<u8>,
     parts: VecDeque<Bytes>,
     parts_bytes: usize,
+    /// Length of the buffer that was frozen last.
+    last_bytes: usize,
     written: u64,
     durable: u64,
     spares: Spares,
@@ -98,8 +102,10 @@ impl Tail {
     pub(super) fn new(len: u64, durable: u64, spares: Spares) -> Self {
         Self {
             filling: Vec::new(),
+            scratch: Vec::new(),
             parts: VecDeque::new(),
             parts_bytes: 0,
+            last_bytes: 0,
             written: len,
             durable: durable.min(len),
             spares,
@@ -136,10 +142,13 @@ impl Tail {
         let offset = self.len();
         if self.filling.capacity() == 0 {
             self.filling = self.spares.take();
+            // As much as went into the last one: a buffer that grows step by step is copied and mapped anew each time.
+            self.filling.reserve(self.last_bytes);
         }
         self.filling.reserve(room);
         let start = self.filling.len();
-        let mut space = Space { buffer: &mut self.filling, start, durable: self.durable, keep: false };
+        let (buffer, scratch) = (&mut self.filling, &mut self.scratch);
+        let mut space = Space { buffer, scratch, start, durable: self.durable, keep: false };
         let result = fill(offset, &mut space);
         space.keep = true;
         result
@@ -151,6 +160,7 @@ impl Tail {
             return;
         }
         let bytes = std::mem::take(&mut self.filling);
+        self.last_bytes = bytes.len();
         self.parts_bytes += bytes.len();
         self.parts.push_back(Bytes::from_owner(Frozen { bytes, spares: self.spares.clone() }));
     }
@@ -255,6 +265,7 @@ impl Drop for Tail {
 #[derive(Debug)]
 pub struct Space<'a> {
     buffer: &'a mut Vec<u8>,
+    scratch: &'a mut Vec<u8>,
     start: usize,
     durable: u64,
     keep: bool,
@@ -272,7 +283,25 @@ impl Space<'_> {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Appends what `make` leaves in an empty buffer, from where it says on; nothing when it fails.
+    ///
+    /// # Errors
+    /// That of `make`.
+    #[inline]
+    pub fn put_made<E>(&mut self, make: impl FnOnce(&mut Vec<u8>) -> Result<usize, E>) -> Result<(), E> {
+        self.scratch.clear();
+        let from = make(self.scratch)?;
+        self.buffer.extend_from_slice(self.scratch.get(from..).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Takes back what this append has put so far.
+    pub fn take_back(&mut self) {
+        self.buffer.truncate(self.start);
+    }
+
     /// What this append has put so far; a checksum or a length may be filled in.
+    #[inline]
     pub fn written(&mut self) -> &mut [u8] {
         self.buffer.get_mut(self.start..).unwrap_or_default()
     }
@@ -281,7 +310,7 @@ impl Space<'_> {
 impl Drop for Space<'_> {
     fn drop(&mut self) {
         if !self.keep {
-            self.buffer.truncate(self.start);
+            self.take_back();
         }
     }
 }

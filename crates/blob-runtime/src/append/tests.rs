@@ -241,6 +241,28 @@ fn appends_go_on_beside_a_sync() {
     assert_eq!((log.durable(), log.written(), log.len()), (3, 3, 17));
 }
 
+/// A sync that is over, and that nobody has polled since, is noticed with the next buffer: what has come meanwhile is on
+/// its way before all buffers are full.
+#[test]
+fn a_sync_that_is_over_is_noticed_by_the_next_buffer() {
+    let (script, log) = log(4);
+    put(&log, b"abc");
+    let mut sync = Box::pin(log.sync());
+    assert!(poll(sync.as_mut()).is_pending());
+    drop(sync);
+    put(&log, b"def");
+    put(&log, b"ghi");
+    script.end(Ok(()));
+    put(&log, b"jkl");
+    assert_eq!(script.calls(), [Call::WriteSync(0, b"abc".to_vec()), Call::Write(3, b"defghi".to_vec())]);
+    assert_eq!((log.durable(), log.written(), log.len()), (3, 3, 12));
+    script.end(Ok(()));
+    // The same of a write; it would have to be waited for.
+    put(&log, b"mno");
+    assert_eq!(script.calls()[2..], [Call::Write(9, b"jkl".to_vec())]);
+    assert_eq!((log.written(), log.len()), (9, 15));
+}
+
 /// As much waits beside a sync that fails: it is poison, as without.
 #[test]
 fn a_sync_that_fails_beside_appends() {

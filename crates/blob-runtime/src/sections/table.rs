@@ -64,6 +64,11 @@ impl<T> Rows<T> {
     }
 
     fn find(&self, section: u64) -> Option<&Arc<Entry<T>>> {
+        // Most of what is asked for is the newest.
+        let newest = self.chunks.last()?.last()?;
+        if newest.section == section {
+            return Some(&newest.entry);
+        }
         let chunk = self.chunks.get(self.chunk_of(section))?;
         let at = chunk.binary_search_by_key(&section, |row| row.section).ok()?;
         chunk.get(at).map(|row| &row.entry)
@@ -89,6 +94,13 @@ impl<T: Send + Sync + 'static> Table<T> {
     /// What is kept for a section that is open.
     pub fn get(&self, section: u64) -> Option<Arc<T>> {
         self.rows.load().find(section).and_then(|entry| entry.open.load_full())
+    }
+
+    /// Looks at what is kept for a section that is open. Cheaper than [`get`](Self::get): nobody counts who has it.
+    pub fn look<R>(&self, section: u64, look: impl FnOnce(&T) -> Option<R>) -> Option<R> {
+        let rows = self.rows.load();
+        let open = rows.find(section)?.open.load();
+        look(open.as_deref()?)
     }
 
     /// Whether the section exists, open or not.

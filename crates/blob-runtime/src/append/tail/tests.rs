@@ -98,6 +98,52 @@ fn a_panic_while_filling_takes_back_what_it_had_put() {
     assert_eq!(&tail.read(100, 4).1[..], b"abcy");
 }
 
+/// What is made apart is put from where its maker says on, and not at all when that fails; what was put before can be taken
+/// back, and nothing else.
+#[test]
+fn what_is_made_apart_is_put_or_not() {
+    let mut tail = tail();
+    put(&mut tail, b"abc");
+    for _ in 0..2 {
+        tail.fill(8, |_, space| {
+            let made = space.put_made(|buf| {
+                assert_eq!(buf, b"", "nothing is left of the one before");
+                buf.extend_from_slice(b"--de");
+                Ok::<_, ()>(2)
+            });
+            assert_eq!((made, &*space.written()), (Ok(()), &b"de"[..]));
+            let failed = space.put_made(|buf| {
+                buf.extend_from_slice(b"zz");
+                Err("of the wrong size")
+            });
+            assert_eq!((failed, &*space.written()), (Err("of the wrong size"), &b"de"[..]));
+            space.put_made(|buf| Ok::<_, ()>(buf.len() + 1)).unwrap();
+            assert_eq!(&*space.written(), b"de");
+            space.take_back();
+            assert_eq!(&*space.written(), b"");
+        });
+    }
+    assert_eq!(tail.len(), 103);
+    assert_eq!(&tail.read(100, 3).1[..], b"abc");
+}
+
+/// The next buffer is as large from the start as the last one has become.
+#[test]
+fn a_buffer_does_not_grow_twice() {
+    let mut tail = Tail::new(0, 0, Spares::new(0));
+    for _ in 0..100 {
+        put(&mut tail, &[1; 10]);
+    }
+    tail.freeze();
+    put(&mut tail, &[2; 10]);
+    let place = tail.filling.as_ptr();
+    for _ in 1..100 {
+        put(&mut tail, &[2; 10]);
+    }
+    assert_eq!(tail.filling.as_ptr(), place);
+    assert_eq!(tail.filling.capacity(), 1000);
+}
+
 #[test]
 fn buffers_are_used_again() {
     let spares = Spares::new(1 << 20);

@@ -85,3 +85,23 @@ fn the_next_section() {
     assert_eq!(table.next_after(u64::MAX - 1), Some(u64::MAX));
     assert_eq!(table.next_after(u64::MAX), None);
 }
+
+/// A look is at what is open, wherever it is in the table, and counts nobody in.
+#[test]
+fn a_look_sees_what_is_open() {
+    let table = Table::<u32>::new();
+    for section in 0..300 {
+        block_on(table.get_or_init(section, true, async |_| Ok::<_, ()>(u32::try_from(section).unwrap() + 1))).unwrap();
+    }
+    table.know(&[400]);
+    for section in [0, 1, 127, 128, 255, 298, 299] {
+        assert_eq!(table.look(section, |open| Some(*open)), Some(u32::try_from(section).unwrap() + 1));
+        assert_eq!(table.look(section, |_| None::<()>), None);
+        let kept = table.get(section).unwrap();
+        let counts = table.look(section, |_| Some(Arc::strong_count(&kept)));
+        assert_eq!(counts, Some(2), "the table, and the test");
+    }
+    assert_eq!(table.look(400, |open| Some(*open)), None, "it is not open");
+    assert_eq!(table.look(401, |open| Some(*open)), None, "there is none");
+    assert_eq!(Table::<u32>::new().look(0, |open| Some(*open)), None);
+}
