@@ -31,7 +31,7 @@ use crate::section::{Section, Shared};
 /// A checkpoint under way. It lives in its section; whoever needs its end polls a clone.
 pub(crate) type Job = SharedFuture<BoxFuture<'static, Result<(), Error>>>;
 
-/// Records written to an index at a time, in bytes.
+/// Records copied to an index at a time, in bytes.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Of so many appends beside a checkpoint one polls it.
@@ -54,11 +54,13 @@ impl Section {
     /// Whether the index is to be written before more is appended.
     pub(crate) fn is_checkpoint_due(&self) -> bool {
         let tail = self.index.tail_bytes();
-        let failed_at = self.failed_at.load(Ordering::Relaxed);
-        let due = tail >= self.shared.index_buffer_bytes || self.unindexed_bytes() >= self.shared.checkpoint_bytes;
+        if tail < self.shared.index_buffer_bytes && self.unindexed_bytes() < self.shared.checkpoint_bytes {
+            return false;
+        }
         // One that has failed is tried again when some more has come.
+        let failed_at = self.failed_at.load(Ordering::Relaxed);
         let full = tail >= self.shared.index_buffer_bytes.saturating_mul(2);
-        due && (failed_at == 0 || full || tail >= failed_at.saturating_add(self.shared.index_buffer_bytes / 4))
+        failed_at == 0 || full || tail >= failed_at.saturating_add(self.shared.index_buffer_bytes / 4)
     }
 
     /// Whether no more is appended until the index is written: twice what makes a checkpoint due waits for it.
@@ -278,7 +280,6 @@ pub(crate) async fn write_index(values: &Arc<Values>, index: &Index, shared: &Sh
             break;
         }
         pages.append(&records).await.map_err(of_index)?;
-        pages.flush(pages.len()).await.map_err(of_index)?;
     }
     if pages.durable_len() < through.min(pages.len()) {
         pages.flush(through).await.map_err(of_index)?;

@@ -40,6 +40,32 @@ fn a_commit_is_one_write_and_one_sync() {
     });
 }
 
+/// A checkpoint syncs the index once, however many records it writes.
+#[test]
+fn a_large_checkpoint_costs_no_more_syncs() {
+    let syncs = [500, 30_000].map(|entries| {
+        sim::run(1, async |sim| {
+            life(&sim, LOSE_ALL, |sim| async move {
+                let config = Config::new("blocks").index_buffer_bytes(8 << 20).metrics(true);
+                let store: Store = Oversized::open(sim.storage(), config).await.unwrap();
+                fill(&store, 1, 0..entries).await;
+                append(&store, 2, 0).await.unwrap();
+                store.sync_all().await.unwrap();
+                let before = sim.counts().performed(Operation::Sync);
+                // Seals the lower section, behind a checkpoint.
+                store.maintain().await.unwrap();
+                let syncs = sim.counts().performed(Operation::Sync) - before;
+                let metrics = store.metrics().unwrap();
+                assert_eq!((metrics.checkpoints, metrics.seals), (1, 1));
+                store.close().await.unwrap();
+                syncs
+            })
+            .await
+        })
+    });
+    assert_eq!(syncs[0], syncs[1]);
+}
+
 /// A checkpoint comes behind: the values are durable before the index is written (I1). Cut off at any step, the index
 /// never has an entry whose value is not there.
 #[test]
