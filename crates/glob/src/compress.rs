@@ -103,11 +103,11 @@ impl Packer {
     /// # Errors
     /// [`Error::ValueTooLarge`]; [`Error::Encode`] when the encoding is not as long as the value says.
     pub fn pack_value<'a, V: Value>(&'a self, value: &V) -> Result<Packed<'a>, Error> {
-        let len = value.encoded_len();
-        self.check_len(len as u64)?;
         if let Some(bytes) = value.as_bytes() {
             return self.finish(Payload::Shared(bytes));
         }
+        let len = value.encoded_len();
+        self.check_len(len as u64)?;
         let mut buffer = take(&self.buffers).unwrap_or_default();
         buffer.reserve(len);
         value.encode(&mut buffer);
@@ -120,24 +120,27 @@ impl Packer {
     }
 
     fn finish<'a>(&'a self, payload: Payload<'a>) -> Result<Packed<'a>, Error> {
-        let raw_bytes = self.check_len(payload.as_slice().len() as u64)?;
-        let (payload, zstd) = match self.compression {
-            Compression::Zstd { level } if raw_bytes > 0 => match self.compress(payload.as_slice(), level)? {
-                Some(smaller) => (Payload::Pooled(smaller, self), true),
-                None => (payload, false),
-            },
-            _ => (payload, false),
-        };
-        let stored = payload.as_slice();
-        // Stored is never longer than raw, which was checked.
-        let stored_bytes = u32::try_from(stored.len()).unwrap_or(u32::MAX);
-        let crc = crc32fast::hash(stored);
-        Ok(Packed { payload, raw_bytes, stored_bytes, zstd, crc })
+        let raw = payload.as_slice();
+        let raw_bytes = self.check_len(raw.len() as u64)?;
+        if let Compression::Zstd { level } = self.compression
+            && raw_bytes > 0
+            && let Some(smaller) = self.compress(raw, level)?
+        {
+            // Never longer than raw, which was checked.
+            let stored_bytes = u32::try_from(smaller.len()).unwrap_or(u32::MAX);
+            let crc = crc32fast::hash(&smaller);
+            return Ok(Packed { payload: Payload::Pooled(smaller, self), raw_bytes, stored_bytes, zstd: true, crc });
+        }
+        let crc = crc32fast::hash(raw);
+        Ok(Packed { payload, raw_bytes, stored_bytes: raw_bytes, zstd: false, crc })
     }
 
     fn check_len(&self, len: u64) -> Result<u32, Error> {
         let max = self.max_value_bytes;
-        u32::try_from(len).ok().filter(|len| *len <= max).ok_or(Error::ValueTooLarge { len, max: max.into() })
+        match u32::try_from(len) {
+            Ok(len) if len <= max => Ok(len),
+            _ => Err(Error::ValueTooLarge { len, max: max.into() }),
+        }
     }
 
     /// The compressed bytes when they are fewer.

@@ -40,6 +40,9 @@ const CRC_BYTES: usize = 4;
 pub const OVERHEAD_BYTES: usize = FIXED_BYTES + CRC_BYTES;
 /// Bytes of a seal.
 pub const SEAL_BYTES: usize = OVERHEAD_BYTES;
+/// Bytes of a frame's offset, with which its checksum begins.
+pub(crate) const OFFSET_BYTES: usize = 8;
+const PLACED_BYTES: usize = OFFSET_BYTES + FIXED_BYTES;
 const _: () = assert!(FIXED_BYTES == 36 && OVERHEAD_BYTES == 40);
 
 /// The two flags of a value's frame, and the one of a seal.
@@ -124,26 +127,39 @@ impl FrameHeader {
     /// The part before the tag.
     pub fn encode(&self) -> [u8; FIXED_BYTES] {
         let mut bytes = [0; FIXED_BYTES];
-        let mut rest = &mut bytes[..];
-        rest.put_slice(&MAGIC);
-        rest.put_u16(self.flags.0);
-        rest.put_u16(self.tag_bytes);
-        rest.put_u32(self.stored_bytes);
-        rest.put_u32(self.raw_bytes);
-        rest.put_u64(self.position);
-        rest.put_u64(self.floor);
-        rest.put_u32(self.payload_crc);
+        bytes[..4].copy_from_slice(&MAGIC);
+        bytes[4..6].copy_from_slice(&self.flags.0.to_be_bytes());
+        bytes[6..8].copy_from_slice(&self.tag_bytes.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.stored_bytes.to_be_bytes());
+        bytes[12..16].copy_from_slice(&self.raw_bytes.to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.position.to_be_bytes());
+        bytes[24..32].copy_from_slice(&self.floor.to_be_bytes());
+        bytes[32..].copy_from_slice(&self.payload_crc.to_be_bytes());
         bytes
     }
 
     /// All bytes of the frame before its payload, for a place with this tag.
     pub fn encode_head(&self, place: Place, tag: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.head_bytes());
-        bytes.put_slice(&self.encode());
-        bytes.put_slice(tag);
-        let crc = place.checksum(&bytes);
-        bytes.put_u32(crc);
-        bytes
+        let mut bytes = Vec::with_capacity(OFFSET_BYTES + OVERHEAD_BYTES + tag.len());
+        self.encode_placed(place, &mut bytes, |bytes| bytes.put_slice(tag));
+        bytes.split_off(OFFSET_BYTES)
+    }
+
+    /// Fills an empty buffer with the frame's offset ([`OFFSET_BYTES`]) and then all bytes of the frame before its payload:
+    /// so what the checksum is over lies in one piece. How many bytes `tag` has put is the answer.
+    pub(crate) fn encode_placed(&self, place: Place, buf: &mut Vec<u8>, tag: impl FnOnce(&mut Vec<u8>)) -> usize {
+        buf.put_slice(&[0; PLACED_BYTES]);
+        tag(buf);
+        let tag_bytes = buf.len().saturating_sub(PLACED_BYTES);
+        // Behind the tag: whatever that has done to the buffer, the fields are these.
+        if let Some((offset, fields)) = buf.get_mut(..PLACED_BYTES).and_then(|head| head.split_first_chunk_mut()) {
+            *offset = place.offset.to_be_bytes();
+            fields.copy_from_slice(&self.encode());
+        }
+        let mut crc = place.binding.hasher();
+        crc.update(buf);
+        buf.put_u32(crc.finalize());
+        tag_bytes
     }
 }
 

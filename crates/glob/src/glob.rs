@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use blob_runtime::codec::Value;
 use blob_runtime::{Storage, StoreId};
-use bytes::BytesMut;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -68,7 +67,7 @@ impl<V: Value> Glob<V> {
         &self,
         section: u64,
         value: &V,
-        tag: impl FnOnce(u64, Location, &mut BytesMut) + Send,
+        tag: impl FnOnce(u64, Location, &mut Vec<u8>) + Send,
     ) -> Result<Appended, Error> {
         let packed = self.raw.packer().pack_value(value)?;
         self.raw.append_packed(section, &packed, tag).await

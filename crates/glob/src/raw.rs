@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use blob_runtime::segmented::Segmented;
 use blob_runtime::{Error as StorageError, Storage, StoreId, quarantine};
-use bytes::BytesMut;
 use futures::{StreamExt, stream};
 
 use crate::compress::{Packed, Packer};
@@ -104,7 +103,7 @@ impl RawGlob {
         &self,
         section: u64,
         value: &[u8],
-        tag: impl FnOnce(u64, Location, &mut BytesMut) + Send,
+        tag: impl FnOnce(u64, Location, &mut Vec<u8>) + Send,
     ) -> Result<Appended, Error> {
         let packed = self.packer.pack(value)?;
         self.append_packed(section, &packed, tag).await
@@ -117,10 +116,10 @@ impl RawGlob {
         &self,
         section: u64,
         value: &Packed<'_>,
-        tag: impl FnOnce(u64, Location, &mut BytesMut) + Send,
+        tag: impl FnOnce(u64, Location, &mut Vec<u8>) + Send,
     ) -> Result<Appended, Error> {
         let mut tag = Some(tag);
-        let mut tag = |_: usize, position: u64, location: Location, buf: &mut BytesMut| {
+        let mut tag = |_: usize, position: u64, location: Location, buf: &mut Vec<u8>| {
             if let Some(tag) = tag.take() {
                 tag(position, location, buf);
             }
@@ -147,7 +146,7 @@ impl RawGlob {
         &self,
         section: u64,
         values: &[Packed<'_>],
-        mut tag: impl FnMut(usize, u64, Location, &mut BytesMut) + Send,
+        mut tag: impl FnMut(usize, u64, Location, &mut Vec<u8>) + Send,
     ) -> Result<Vec<Appended>, Error> {
         if values.is_empty() {
             return Ok(Vec::new());

@@ -23,11 +23,10 @@ mod structure;
 mod tests;
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use blob_runtime::append::{Config as LogConfig, Log, Start};
 use blob_runtime::{Binding, Blob, Queue, Ticket};
-use bytes::BytesMut;
 
 use crate::ahead::Ahead;
 use crate::compress::Packer;
@@ -38,7 +37,6 @@ use crate::location::Cursor;
 pub use self::append::{Put, TagFn};
 pub use self::frames::Frames;
 pub(crate) use self::progress::Progress;
-use self::progress::lock;
 pub use self::read::{Expect, Frame, HeadReader, HeaderEntry};
 pub(crate) use self::structure::write_zeros;
 
@@ -76,8 +74,6 @@ pub struct Section {
     progress: Arc<Progress>,
     /// The ticket is the right to change the structure.
     gate: Queue,
-    /// Room for the tags of an append; only used under the log's lock.
-    tags: Mutex<BytesMut>,
     settings: Settings,
     binding: Binding,
     tag_bytes: u16,
@@ -122,17 +118,7 @@ impl Section {
         let layout = Ahead::new(Arc::clone(&progress), from.end.offset, settings.preallocate_bytes);
         let start = Start { len: from.readable.max(from.end.offset), durable: from.durable };
         let log = Log::new(blob, layout, start, settings.log.clone());
-        Self {
-            number,
-            log,
-            progress,
-            gate: Queue::new(),
-            tags: Mutex::new(BytesMut::new()),
-            settings,
-            binding,
-            tag_bytes,
-            durable_found: from.durable,
-        }
+        Self { number, log, progress, gate: Queue::new(), settings, binding, tag_bytes, durable_found: from.durable }
     }
 
     /// The section's number.

@@ -1,4 +1,4 @@
-//! Wakes those who wait for something to change. Costs a fence and one atomic load while nobody does.
+//! Wakes those who wait for something to change. Costs one atomic swap while nobody does.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,13 +7,13 @@ use std::task::{Context, Poll, Waker};
 #[cfg(test)]
 use shuttle::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, Ordering, fence},
+    atomic::{AtomicBool, Ordering},
 };
 use std::sync::PoisonError;
 #[cfg(not(test))]
 use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, Ordering, fence},
+    atomic::{AtomicBool, Ordering},
 };
 
 #[cfg(test)]
@@ -21,7 +21,7 @@ mod tests;
 
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
-    /// Somebody listens since the last ring. Set and cleared under the lock, so that it and the count belong together.
+    /// Somebody listens since the last ring.
     waiting: AtomicBool,
     state: Mutex<State>,
 }
@@ -36,15 +36,14 @@ struct State {
 impl Bell {
     /// Something has changed.
     pub(crate) fn ring(&self) {
-        // With the fence of `listen`: the change is seen by whoever listens, or the listener is seen here.
-        fence(Ordering::SeqCst);
-        if !self.waiting.load(Ordering::Relaxed) {
+        // Of two who swap the second sees what the first did before: the change is seen by whoever listens, or the
+        // listener is seen here.
+        if !self.waiting.swap(false, Ordering::AcqRel) {
             return;
         }
         let wakers = {
             let mut state = self.state();
             state.rings += 1;
-            self.waiting.store(false, Ordering::Relaxed);
             std::mem::take(&mut state.wakers)
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -54,10 +53,9 @@ impl Bell {
     pub(crate) fn listen(&self) -> Listen<'_> {
         let rings = {
             let state = self.state();
-            self.waiting.store(true, Ordering::Relaxed);
+            self.waiting.swap(true, Ordering::AcqRel);
             state.rings
         };
-        fence(Ordering::SeqCst);
         Listen { bell: self, rings }
     }
 

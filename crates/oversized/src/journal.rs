@@ -52,7 +52,7 @@ impl<R: Record, V: Value> Oversized<R, V> {
     /// # Errors
     /// As [`RawOversized::append`]; [`Error::Encode`] when the value does not encode to the length it says.
     pub async fn append(&self, section: u64, record: R, value: &V) -> Result<Appended, Error> {
-        self.append_with(section, value, |_| record).await
+        self.put(section, None, value, |_| record).await
     }
 
     /// [`append`](Self::append) of a record that is made of its position. `record` runs under the section's lock, so it does
@@ -85,12 +85,17 @@ impl<R: Record, V: Value> Oversized<R, V> {
     ) -> Result<Appended, Error> {
         let packed = self.pack(section, value)?;
         let mut record = Some(record);
-        let mut make = |_: usize, position: u64, location: Location, buf: &mut BytesMut| {
+        let mut make = |_: usize, position: u64, location: Location, buf: &mut Vec<u8>| {
             if let Some(record) = record.take() {
                 record(position).with_location(location).encode(buf);
             }
         };
-        self.raw.append_made(section, std::slice::from_ref(&packed), at, &mut make).await
+        let values = std::slice::from_ref(&packed);
+        match self.raw.try_append(section, values, at, &mut make) {
+            Some(done) => done,
+            // What may wait is far larger as a future, so it is made only then, and apart.
+            None => Box::pin(self.raw.append_packed(section, values, at, &mut make)).await,
+        }
     }
 
     fn pack<'a>(&'a self, section: u64, value: &V) -> Result<Packed<'a>, Error> {
@@ -118,7 +123,7 @@ impl<R: Record, V: Value> Oversized<R, V> {
         if packed.is_empty() {
             return Ok(Vec::new());
         }
-        let mut make = |number: usize, _: u64, location: Location, buf: &mut BytesMut| {
+        let mut make = |number: usize, _: u64, location: Location, buf: &mut Vec<u8>| {
             if let Some(record) = records.get(number) {
                 record.clone().with_location(location).encode(buf);
             }

@@ -14,7 +14,6 @@ use blob_runtime::append::Config as LogConfig;
 use blob_runtime::codec::FixedSize;
 use blob_runtime::segmented::Segmented;
 use blob_runtime::{Error as StorageError, Queue, Storage, StoreId};
-use bytes::BytesMut;
 
 use glob::{Location, Packer};
 
@@ -34,7 +33,7 @@ const SYNC_CONCURRENCY: usize = 16;
 
 /// Makes the record of an entry: its number in the batch, its position, the location of its value, and where the record's
 /// bytes go. Runs under the section's lock, so it does nothing else.
-pub type RecordFn<'a> = dyn FnMut(usize, u64, Location, &mut BytesMut) + Send + 'a;
+pub type RecordFn<'a> = dyn FnMut(usize, u64, Location, &mut Vec<u8>) + Send + 'a;
 
 /// A segmented journal of pairs, a record of fixed size and a large value, both as bytes: for tools, and for whoever has
 /// no types for them. Cheap to clone; clones share everything. [`Oversized`](crate::Oversized) is its typed face.

@@ -139,6 +139,11 @@ impl Section {
         }
     }
 
+    /// Whether a sync of the index has failed.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poison.get().is_some()
+    }
+
     /// # Errors
     /// [`Error::Poisoned`] after a failed sync of the index; that of the values is told by the values.
     pub(crate) fn check(&self) -> Result<(), Error> {

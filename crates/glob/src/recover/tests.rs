@@ -92,7 +92,7 @@ fn append(section: &Section, values: &[&[u8]]) -> Vec<Known> {
     let packer = Packer::new(Compression::None, 1000);
     let packed: Vec<_> = values.iter().map(|value| packer.pack(value).unwrap()).collect();
     let floor = section.floor();
-    let tag = |_: usize, position: u64, _: crate::Location, buf: &mut bytes::BytesMut| {
+    let tag = |_: usize, position: u64, _: crate::Location, buf: &mut Vec<u8>| {
         buf.put_u16(u16::try_from(position).unwrap());
     };
     let all = block_on(section.append_batch(&packed, tag)).unwrap();

@@ -1,17 +1,16 @@
 //! Appending: position, offset and floor are taken, and the frame completed, under the log's lock.
 
 use blob_runtime::append::{NotAppended, Space};
-use bytes::BytesMut;
 
-use super::{Section, lock};
+use super::Section;
 use crate::compress::Packed;
 use crate::error::Error;
-use crate::frame::{FrameHeader, OVERHEAD_BYTES};
+use crate::frame::{FrameHeader, OFFSET_BYTES, OVERHEAD_BYTES};
 use crate::location::{Appended, Cursor, Location};
 
 /// Fills in the tag of a frame: number in the batch, position, location, and where the tag's bytes go. Runs under the
 /// section's lock, so it does nothing else. What is appended is appended if the last tag of the batch has the right size.
-pub type TagFn<'a> = dyn FnMut(usize, u64, Location, &mut BytesMut) + Send + 'a;
+pub type TagFn<'a> = dyn FnMut(usize, u64, Location, &mut Vec<u8>) + Send + 'a;
 
 /// What came of an attempt to append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +36,10 @@ impl Section {
     pub async fn append(
         &self,
         value: &Packed<'_>,
-        tag: impl FnOnce(u64, Location, &mut BytesMut) + Send,
+        tag: impl FnOnce(u64, Location, &mut Vec<u8>) + Send,
     ) -> Result<Appended, Error> {
         let mut tag = Some(tag);
-        let mut tag = |_: usize, position: u64, location: Location, buf: &mut BytesMut| {
+        let mut tag = |_: usize, position: u64, location: Location, buf: &mut Vec<u8>| {
             if let Some(tag) = tag.take() {
                 tag(position, location, buf);
             }
@@ -60,7 +59,7 @@ impl Section {
     pub async fn append_batch(
         &self,
         values: &[Packed<'_>],
-        mut tag: impl FnMut(usize, u64, Location, &mut BytesMut) + Send,
+        mut tag: impl FnMut(usize, u64, Location, &mut Vec<u8>) + Send,
     ) -> Result<Vec<Appended>, Error> {
         if values.is_empty() {
             return Ok(Vec::new());
@@ -80,10 +79,10 @@ impl Section {
     pub fn try_append(
         &self,
         value: &Packed<'_>,
-        tag: impl FnOnce(u64, Location, &mut BytesMut) + Send,
+        tag: impl FnOnce(u64, Location, &mut Vec<u8>) + Send,
     ) -> Result<Option<Appended>, Error> {
         let mut tag = Some(tag);
-        let mut tag = |_: usize, position: u64, location: Location, buf: &mut BytesMut| {
+        let mut tag = |_: usize, position: u64, location: Location, buf: &mut Vec<u8>| {
             if let Some(tag) = tag.take() {
                 tag(position, location, buf);
             }
@@ -136,10 +135,11 @@ impl Section {
     /// Bytes of all frames together, when each can be.
     fn check(&self, values: &[Packed<'_>]) -> Result<usize, Error> {
         self.writable()?;
-        values.iter().try_fold(0_usize, |sum, value| {
-            let size = self.frame_bytes(value)?;
-            Ok(sum.saturating_add(usize::try_from(size).unwrap_or(usize::MAX)))
-        })
+        let mut sum = 0_usize;
+        for value in values {
+            sum = sum.saturating_add(self.frame_bytes(value)? as usize);
+        }
+        Ok(sum)
     }
 
     fn frame_bytes(&self, value: &Packed<'_>) -> Result<u32, Error> {
@@ -157,55 +157,66 @@ impl Section {
         expected: Option<u64>,
         tag: &mut TagFn<'_>,
     ) -> Result<Put, Error> {
-        if let Some(reason) = self.progress.shut_reason() {
-            return Err(reason);
-        }
-        if self.progress.held() {
-            return Ok(Put::Held);
-        }
-        if self.progress.frozen() {
-            return Err(Error::Frozen { section: self.number });
+        if self.progress.is_barred() {
+            return self.barred();
         }
         let first = Cursor { offset, position: self.progress.items() };
         if let Some(expected) = expected.filter(|expected| *expected != first.position) {
             return Err(Error::NextPosition { section: self.number, expected, found: first.position });
         }
-        let mut tags = lock(&self.tags);
-        let tag_bytes = usize::from(self.tag_bytes);
-        // All tags first: one of the wrong size means that nothing is appended.
-        tags.clear();
-        let mut at = first;
-        for (number, value) in values.iter().enumerate() {
-            let location = Location { offset: at.offset, size: self.frame_bytes(value)? };
-            let before = tags.len();
-            tag(number, at.position, location, &mut tags);
-            let found = tags.len().saturating_sub(before);
-            if found != tag_bytes {
-                return Err(Error::TagSize { expected: tag_bytes, found });
+        match self.put_frames(first, space, values, tag) {
+            Ok((size, end)) => {
+                self.progress.appended(first, end, false);
+                Ok(Put::Done(Appended { position: first.position, location: Location { offset, size } }))
             }
-            at = Appended { position: at.position, location }.next();
+            // Nothing is appended, also of the values before the one whose tag has the wrong size.
+            Err(error) => {
+                space.take_back();
+                Err(error)
+            }
         }
-        let end = at;
+    }
+
+    /// Why nothing can be appended now.
+    #[cold]
+    fn barred(&self) -> Result<Put, Error> {
+        match self.progress.shut_reason() {
+            Some(reason) => Err(reason),
+            None if self.progress.frozen() && !self.progress.held() => Err(Error::Frozen { section: self.number }),
+            // Also when it was let go a moment ago: then it is tried again.
+            None => Ok(Put::Held),
+        }
+    }
+
+    /// Puts the frames of a batch; the size of the first, and where they end.
+    fn put_frames(
+        &self,
+        first: Cursor,
+        space: &mut Space<'_>,
+        values: &[Packed<'_>],
+        tag: &mut TagFn<'_>,
+    ) -> Result<(u32, Cursor), Error> {
+        let expected = usize::from(self.tag_bytes);
         // I5: what a sync has returned for, never inside a batch, whose frames all carry the floor of its start.
         let floor = space.durable();
         let mut at = first;
-        let mut rest = &tags[..];
+        let mut first_bytes = 0;
         for (number, value) in values.iter().enumerate() {
-            let (tag, behind) = rest.split_at_checked(tag_bytes).unwrap_or_default();
-            rest = behind;
+            let location = Location { offset: at.offset, size: self.frame_bytes(value)? };
+            if number == 0 {
+                first_bytes = location.size;
+            }
             let continues = number + 1 < values.len();
             let header = value.header(self.tag_bytes, at.position, floor, continues);
-            let start = space.written().len();
-            space.put(&header.encode());
-            space.put(tag);
-            let crc = self.place(at.offset).checksum(space.written().get(start..).unwrap_or_default());
-            space.put(&crc.to_be_bytes());
+            space.put_made(|buf| {
+                let put = |buf: &mut Vec<u8>| tag(number, at.position, location, buf);
+                let found = header.encode_placed(self.place(at.offset), buf, put);
+                if found == expected { Ok(OFFSET_BYTES) } else { Err(Error::TagSize { expected, found }) }
+            })?;
             space.put(value.payload());
-            at = Cursor { offset: at.offset.saturating_add(header.size()), position: at.position + 1 };
+            at = Appended { position: at.position, location }.next();
         }
-        self.progress.appended(first, end, false);
-        let size = values.first().map_or(Ok(0), |value| self.frame_bytes(value))?;
-        Ok(Put::Done(Appended { position: first.position, location: Location { offset, size } }))
+        Ok((first_bytes, at))
     }
 
     /// Appends a seal when everything before it is durable and nothing lies behind that: syncs that came in between may

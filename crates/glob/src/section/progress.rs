@@ -128,6 +128,11 @@ impl Progress {
         if self.is_shut.load(Ordering::Acquire) { lock(&self.rest).shut.clone() } else { None }
     }
 
+    /// Whether nothing can be appended now: it is shut, held or frozen.
+    pub(super) fn is_barred(&self) -> bool {
+        self.is_shut.load(Ordering::Acquire) || self.held() || self.frozen()
+    }
+
     /// Frames were appended.
     pub(super) fn appended(&self, first: Cursor, to: Cursor, sealed: bool) {
         if !sealed && first.position.is_multiple_of(self.stride.load(Ordering::Relaxed)) {

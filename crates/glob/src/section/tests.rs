@@ -166,8 +166,35 @@ fn a_tag_of_the_wrong_size_appends_nothing() {
     let error = block_on(section.append(&pack(b"b"), |_, _, buf| buf.clear())).unwrap_err();
     assert!(matches!(error, Error::TagSize { expected: 4, found: 0 }), "{error:?}");
     assert_eq!(section.end(), before);
-    assert_eq!(append(&section, b"e").position, 1);
+    let next = append(&section, b"e");
+    assert_eq!((next.position, next.location.offset), (before.position, before.offset));
     assert_eq!(block_on(section.append_batch(&[], |_, _, _, _| {})).unwrap(), []);
+}
+
+/// The maker of a tag gets a buffer that has the rest of the head in it: whatever he does there, the fields are the frame's.
+#[test]
+fn a_tag_touches_nothing_but_itself() {
+    let section = section(4);
+    append(&section, b"a");
+    let mut len = 0;
+    let plain = block_on(section.append(&pack(b"b"), |_, _, buf| {
+        len = buf.len();
+        buf.put_slice(b"tags");
+    }));
+    let plain = plain.unwrap();
+    let wild = block_on(section.append(&pack(b"c"), |_, _, buf| {
+        buf.clear();
+        buf.put_bytes(0xff, len);
+        buf.put_slice(b"wild");
+    }));
+    let wild = wild.unwrap();
+    for (at, tag, value) in [(plain, b"tags", b"b"), (wild, b"wild", b"c")] {
+        let frame =
+            block_on(section.read(at.location, Expect { position: Some(at.position), tag: Some(tag) })).unwrap();
+        assert_eq!((&frame.tag[..], &frame.value[..]), (&tag[..], &value[..]));
+    }
+    block_on(section.sync()).unwrap();
+    assert_eq!(append(&section, b"d").position, 3);
 }
 
 /// A seal proves what is before it, is made once, and takes the zeros written ahead away. Appends go on behind it.

@@ -389,7 +389,7 @@ fn what_is_of_another_format_is_refused() {
         let glob = RawGlob::open(Arc::clone(&storage), tagged()).await.unwrap();
         let missing_tag = glob.append(1, b"x").await.unwrap_err();
         assert!(matches!(missing_tag, Error::TagSize { expected: 4, found: 0 }), "{missing_tag:?}");
-        let put = |position: u64, location: Location, buf: &mut bytes::BytesMut| {
+        let put = |position: u64, location: Location, buf: &mut Vec<u8>| {
             assert_eq!((position, location), (0, Location { offset: 0, size: 45 }));
             buf.put_slice(b"TAGS");
         };

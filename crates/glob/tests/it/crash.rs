@@ -96,7 +96,7 @@ impl World {
     async fn append(&self, glob: &RawGlob, section: u64, count: usize) -> Result<u64, Error> {
         let values: Vec<_> = (0..count).map(|_| self.value()).collect();
         let packed: Vec<_> = values.iter().map(|value| glob.packer().pack(value)).collect::<Result<_, _>>()?;
-        let tag = |_: usize, position: u64, _: glob::Location, buf: &mut bytes::BytesMut| {
+        let tag = |_: usize, position: u64, _: glob::Location, buf: &mut Vec<u8>| {
             buf.extend_from_slice(&position.to_be_bytes());
         };
         let appended = glob.append_batch_packed(section, &packed, tag).await?;

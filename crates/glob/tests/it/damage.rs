@@ -309,7 +309,7 @@ fn a_rotten_header_is_made_anew_of_what_the_frames_prove() {
             let storage = sim.storage();
             let written = async move {
                 let glob = RawGlob::open(storage, config().tag_bytes(6)).await.unwrap();
-                let tag = |_, _, buf: &mut bytes::BytesMut| buf.extend_from_slice(b"tagged");
+                let tag = |_, _, buf: &mut Vec<u8>| buf.extend_from_slice(b"tagged");
                 glob.append_tagged(1, b"value", tag).await.unwrap();
                 glob.sync(1).await.unwrap();
                 if closed {
@@ -327,7 +327,7 @@ fn a_rotten_header_is_made_anew_of_what_the_frames_prove() {
                     let report = &glob.recovery().sections[0];
                     assert_eq!((report.header_lost, report.items), (true, 1));
                 }
-                let tag = |_, _, buf: &mut bytes::BytesMut| buf.extend_from_slice(b"second");
+                let tag = |_, _, buf: &mut Vec<u8>| buf.extend_from_slice(b"second");
                 glob.append_tagged(1, b"more", tag).await.unwrap();
                 glob.close().await.unwrap();
             };

@@ -62,7 +62,7 @@ proptest! {
         let mut all = Vec::new();
         for step in &steps {
             let packed: Vec<_> = step.values.iter().map(|value| packer.pack(value).unwrap()).collect();
-            let tag = |_, position, _, buf: &mut bytes::BytesMut| buf.extend_from_slice(&tag_of(position));
+            let tag = |_, position, _, buf: &mut Vec<u8>| buf.extend_from_slice(&tag_of(position));
             let appended = block_on(section.append_batch(&packed, tag)).unwrap();
             all.extend(appended.into_iter().zip(&step.values));
             match step.then {

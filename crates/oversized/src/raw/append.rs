@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use bytes::BytesMut;
 use glob::section::Put;
 use glob::{Appended, Location, Packed};
 
@@ -30,45 +29,46 @@ impl RawOversized {
         &self,
         section: u64,
         value: &[u8],
-        record: impl FnOnce(u64, Location, &mut BytesMut) + Send,
+        record: impl FnOnce(u64, Location, &mut Vec<u8>) + Send,
     ) -> Result<Appended, Error> {
         let packed = self.pack(value)?;
         let mut record = Some(record);
-        let mut make = |_: usize, position: u64, location: Location, buf: &mut BytesMut| {
+        let mut make = |_: usize, position: u64, location: Location, buf: &mut Vec<u8>| {
             if let Some(record) = record.take() {
                 record(position, location, buf);
             }
         };
-        self.append_made(section, std::slice::from_ref(&packed), None, &mut make).await
-    }
-
-    /// An append: at once where nothing has to be waited for. What may wait is far larger as a future, so it is made only
-    /// then, and apart.
-    pub(crate) async fn append_made(
-        &self,
-        section: u64,
-        values: &[Packed<'_>],
-        at: Option<u64>,
-        record: &mut RecordFn<'_>,
-    ) -> Result<Appended, Error> {
-        match self.try_append(section, values, at, record) {
+        match self.try_append(section, std::slice::from_ref(&packed), None, &mut make) {
             Some(done) => done,
-            None => Box::pin(self.append_packed(section, values, at, record)).await,
+            // What may wait is far larger as a future, so it is made only then, and apart.
+            None => Box::pin(self.append_packed(section, std::slice::from_ref(&packed), None, &mut make)).await,
         }
     }
 
     /// An append that has nothing to wait for, to write or to make; `None`, and nothing was done, when it may have.
-    fn try_append(
+    pub(crate) fn try_append(
         &self,
         section: u64,
         values: &[Packed<'_>],
         at: Option<u64>,
         record: &mut RecordFn<'_>,
     ) -> Option<Result<Appended, Error>> {
-        let open = self.store().try_writable(section).filter(|_| self.is_next_in_order(section))?;
+        if !self.is_next_in_order(section) {
+            return None;
+        }
+        self.store().look_writable(section, |open| self.try_append_to(open, values, at, record))
+    }
+
+    fn try_append_to(
+        &self,
+        open: &Section,
+        values: &[Packed<'_>],
+        at: Option<u64>,
+        record: &mut RecordFn<'_>,
+    ) -> Option<Result<Appended, Error>> {
         let budget = self.store().driver().budget();
-        let has_room = !open.is_room_due() && budget.is_none_or(|budget| !budget.is_exceeded_by(stored(values)));
-        if open.is_untouched() || open.check().is_err() || !has_room {
+        let is_over_budget = budget.is_some_and(|budget| budget.is_exceeded_by(stored(values)));
+        if open.is_untouched() || open.is_poisoned() || open.is_room_due() || is_over_budget {
             return None;
         }
         let mut staging = Staging { record, index: &open.index, record_bytes: self.0.record_bytes, is_whole: true };
@@ -77,7 +77,7 @@ impl RawOversized {
         });
         match put {
             Ok(Put::Done(first)) => {
-                self.appended(&open, first, values);
+                self.appended(open, first, values);
                 Some(Ok(first))
             }
             Ok(Put::Held | Put::Busy) | Err(glob::Error::Frozen { .. }) => None,
@@ -146,7 +146,7 @@ impl RawOversized {
                 }
             }
             let mut staging = Staging { record, index: &open.index, record_bytes: self.0.record_bytes, is_whole: true };
-            let mut make = |number: usize, position: u64, location: Location, buf: &mut BytesMut| {
+            let mut make = |number: usize, position: u64, location: Location, buf: &mut Vec<u8>| {
                 staging.make(number, position, location, buf);
             };
             match open.values.put(values, at, &mut make).await {
@@ -413,7 +413,7 @@ struct Staging<'a, 'b> {
 }
 
 impl Staging<'_, '_> {
-    fn make(&mut self, number: usize, position: u64, location: Location, buf: &mut BytesMut) {
+    fn make(&mut self, number: usize, position: u64, location: Location, buf: &mut Vec<u8>) {
         let from = buf.len();
         (self.record)(number, position, location, buf);
         let made = buf.get(from..).unwrap_or_default();

@@ -72,15 +72,18 @@ impl RawOversized {
         if let Err(fault) = self.store().guard(section) {
             return Some(Err(fault.into()));
         }
-        let Some(open) = self.store().table().get(section) else {
-            let exists = self.store().table().contains(section);
-            return if exists { None } else { Some(Err(Error::SectionOutOfRange { section })) };
-        };
-        if let Err(error) = open.in_range(position) {
-            return Some(Err(error));
+        let looked = self.store().table().look(section, |open| {
+            Some(match open.in_range(position) {
+                // What is damaged, or was cut meanwhile, is looked at by whoever can wait.
+                Ok(()) => open.index.try_look(position, look).and_then(Result::ok).map(Ok),
+                Err(error) => Some(Err(error)),
+            })
+        });
+        match looked {
+            Some(looked) => looked,
+            None if self.store().table().contains(section) => None,
+            None => Some(Err(Error::SectionOutOfRange { section })),
         }
-        // What is damaged, or was cut meanwhile, is looked at by whoever can wait.
-        open.index.try_look(position, look)?.ok().map(Ok)
     }
 
     /// The value at a location, every part of its frame verified.
@@ -127,7 +130,10 @@ impl RawOversized {
     /// The frame of an entry without waiting; `None` when that cannot be, or something is wrong.
     fn try_read_frame(&self, section: u64, position: u64) -> Option<Frame> {
         self.store().guard(section).ok()?;
-        let open = self.store().table().get(section)?;
+        self.store().table().look(section, |open| self.try_frame_of(open, position))
+    }
+
+    fn try_frame_of(&self, open: &Section, position: u64) -> Option<Frame> {
         open.in_range(position).ok()?;
         open.touch();
         let mut copy = [0; SMALL_RECORD_BYTES];
@@ -142,7 +148,7 @@ impl RawOversized {
         if !copied?.ok()? {
             return None;
         }
-        let location = self.location(section, record).ok()?;
+        let location = self.location(open.number(), record).ok()?;
         let expect = Expect { position: Some(position), tag: Some(record) };
         open.values.try_read(location, expect)?.ok()
     }

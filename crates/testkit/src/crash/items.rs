@@ -43,7 +43,7 @@ pub(super) fn value(id: Id, len: u32) -> Bytes {
 }
 
 /// Puts the record of an append into a buffer.
-pub(super) fn put_record(id: Id, record_bytes: usize, location: Location, buf: &mut BytesMut) {
+pub(super) fn put_record(id: Id, record_bytes: usize, location: Location, buf: &mut Vec<u8>) {
     buf.put_u32(id);
     let fill = mixed(u64::from(id) << 8 | 1).to_be_bytes();
     for n in 0..record_bytes.saturating_sub(RECORD_MIN_BYTES) {
@@ -57,7 +57,7 @@ pub(super) fn put_record(id: Id, record_bytes: usize, location: Location, buf: &
 pub(super) fn id_of(record: &[u8]) -> Option<Id> {
     let id = Id::from_be_bytes(record.get(..4)?.try_into().ok()?);
     let location = oversized::last_bytes(record)?;
-    let mut same = BytesMut::with_capacity(record.len());
+    let mut same = Vec::with_capacity(record.len());
     put_record(id, record.len(), location, &mut same);
     (same[..] == *record).then_some(id)
 }

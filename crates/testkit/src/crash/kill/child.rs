@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use blob_runtime::file::{Event, Hook, Verdict};
 use blob_runtime::{FileStorage, Io, Storage};
-use bytes::BytesMut;
 use clap::Args;
 use futures::executor::block_on;
 use oversized::{Error, Location, RawOversized, last_bytes};
@@ -235,7 +234,7 @@ impl Worker {
         let packer = self.store.packer();
         let packed = values.iter().map(|value| packer.pack(value)).collect::<Result<Vec<_>, _>>();
         let packed = packed.map_err(|error| failed("packing", &error))?;
-        let mut put = |number: usize, _: u64, location: Location, buf: &mut BytesMut| {
+        let mut put = |number: usize, _: u64, location: Location, buf: &mut Vec<u8>| {
             items::put_record(ids[number], RECORD_BYTES, location, buf);
         };
         match block_on(self.store.append_packed(section, &packed, None, &mut put)) {

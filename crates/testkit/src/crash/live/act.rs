@@ -4,7 +4,6 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
 
-use bytes::BytesMut;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, join_all, poll_fn, select};
 use oversized::{Error, Location, RawOversized};
@@ -102,7 +101,7 @@ impl Machine {
         let result = match (&ids[..], &values[..], at) {
             ([id], [value], None) => {
                 let id = *id;
-                let put = move |_: u64, location: Location, buf: &mut BytesMut| {
+                let put = move |_: u64, location: Location, buf: &mut Vec<u8>| {
                     items::put_record(id, record_bytes, location, buf);
                 };
                 store.append(section, value, put).await
@@ -145,7 +144,7 @@ impl Machine {
         let packer = store.packer();
         let packed = values.iter().map(|value| packer.pack(value)).collect::<Result<Vec<_>, _>>();
         let packed = packed.map_err(|error| Error::Encode { reason: error.to_string() })?;
-        let mut put = |number: usize, _: u64, location: Location, buf: &mut BytesMut| {
+        let mut put = |number: usize, _: u64, location: Location, buf: &mut Vec<u8>| {
             items::put_record(ids[number], self.record_bytes, location, buf);
         };
         let first = store.append_packed(section, &packed, at, &mut put).await?;

@@ -2,7 +2,6 @@
 
 use blob_runtime::Operation;
 use blob_runtime::sim::Fault;
-use bytes::BytesMut;
 use oversized::{Error, Location, RawOversized, last_bytes};
 
 use super::{Live, Machine, Step, Stop};
@@ -39,7 +38,7 @@ impl Machine {
 
 /// An append that nobody is to take.
 async fn append_nothing(store: &RawOversized) -> Result<oversized::Appended, Error> {
-    store.append(u64::MAX, b"", |_, _: Location, _: &mut BytesMut| ()).await
+    store.append(u64::MAX, b"", |_, _: Location, _: &mut Vec<u8>| ()).await
 }
 
 impl Live {

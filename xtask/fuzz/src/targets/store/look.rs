@@ -144,7 +144,7 @@ async fn pair(sim: Sim, case: Case, again: bool) -> Option<Values> {
     let findings = store.verify(..).count().await;
     assert!(findings <= 20_000, "P13: {findings} findings");
     if case.way != Way::ReadOnly && again {
-        let record = |_: u64, location: oversized::Location, buf: &mut bytes::BytesMut| {
+        let record = |_: u64, location: oversized::Location, buf: &mut Vec<u8>| {
             buf.put_u32(0);
             buf.put_u64(location.offset);
             buf.put_u32(location.size);

@@ -105,7 +105,7 @@ async fn fill(sim: Sim, kind: Kind, left: Left, compress: bool) -> Option<Values
             for (section, count) in sections {
                 for position in 0..count {
                     let value = value(section, position);
-                    let record = |position: u64, location: oversized::Location, buf: &mut bytes::BytesMut| {
+                    let record = |position: u64, location: oversized::Location, buf: &mut Vec<u8>| {
                         buf.put_u32(u32::try_from(position).unwrap_or(0));
                         buf.put_u64(location.offset);
                         buf.put_u32(location.size);
