@@ -153,7 +153,7 @@ impl<L: Layout> Log<L> {
     pub fn new(blob: Arc<dyn Blob>, layout: L, start: Start, config: Config) -> Self {
         let state = State {
             layout,
-            tail: Tail::new(start.len, start.durable, config.spares.clone()),
+            tail: Tail::new(start.len, start.durable, config.buffer_bytes, config.spares.clone()),
             job: None,
             syncing: false,
             cutting: false,

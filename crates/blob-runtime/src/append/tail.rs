@@ -91,21 +91,23 @@ pub(super) struct Tail {
     scratch: Vec<u8>,
     parts: VecDeque<Bytes>,
     parts_bytes: usize,
-    /// Length of the buffer that was frozen last.
-    last_bytes: usize,
+    /// Room that the next buffer begins with: as much as went into the last one, but no more than a buffer has.
+    begin_bytes: usize,
+    buffer_bytes: usize,
     written: u64,
     durable: u64,
     spares: Spares,
 }
 
 impl Tail {
-    pub(super) fn new(len: u64, durable: u64, spares: Spares) -> Self {
+    pub(super) fn new(len: u64, durable: u64, buffer_bytes: usize, spares: Spares) -> Self {
         Self {
             filling: Vec::new(),
             scratch: Vec::new(),
             parts: VecDeque::new(),
             parts_bytes: 0,
-            last_bytes: 0,
+            begin_bytes: 0,
+            buffer_bytes,
             written: len,
             durable: durable.min(len),
             spares,
@@ -142,8 +144,8 @@ impl Tail {
         let offset = self.len();
         if self.filling.capacity() == 0 {
             self.filling = self.spares.take();
-            // As much as went into the last one: a buffer that grows step by step is copied and mapped anew each time.
-            self.filling.reserve(self.last_bytes);
+            // One that grows step by step is copied and mapped anew each time.
+            self.filling.reserve(self.begin_bytes);
         }
         self.filling.reserve(room);
         let start = self.filling.len();
@@ -160,7 +162,7 @@ impl Tail {
             return;
         }
         let bytes = std::mem::take(&mut self.filling);
-        self.last_bytes = bytes.len();
+        self.begin_bytes = bytes.len().min(self.buffer_bytes);
         self.parts_bytes += bytes.len();
         self.parts.push_back(Bytes::from_owner(Frozen { bytes, spares: self.spares.clone() }));
     }

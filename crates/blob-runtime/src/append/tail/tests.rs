@@ -1,7 +1,7 @@
 use super::*;
 
 fn tail() -> Tail {
-    Tail::new(100, 40, Spares::new(1 << 20))
+    Tail::new(100, 40, 1 << 20, Spares::new(1 << 20))
 }
 
 fn put(tail: &mut Tail, bytes: &[u8]) -> u64 {
@@ -130,7 +130,7 @@ fn what_is_made_apart_is_put_or_not() {
 /// The next buffer is as large from the start as the last one has become.
 #[test]
 fn a_buffer_does_not_grow_twice() {
-    let mut tail = Tail::new(0, 0, Spares::new(0));
+    let mut tail = Tail::new(0, 0, 1000, Spares::new(0));
     for _ in 0..100 {
         put(&mut tail, &[1; 10]);
     }
@@ -142,12 +142,16 @@ fn a_buffer_does_not_grow_twice() {
     }
     assert_eq!(tail.filling.as_ptr(), place);
     assert_eq!(tail.filling.capacity(), 1000);
+    put(&mut tail, &[3; 50_000]);
+    tail.freeze();
+    put(&mut tail, &[4; 10]);
+    assert_eq!(tail.filling.capacity(), 1000, "one that was taken whole is no measure");
 }
 
 #[test]
 fn buffers_are_used_again() {
     let spares = Spares::new(1 << 20);
-    let mut tail = Tail::new(0, 0, spares.clone());
+    let mut tail = Tail::new(0, 0, 1 << 20, spares.clone());
     put(&mut tail, &[1; 1000]);
     let place = tail.filling.as_ptr();
     tail.freeze();
@@ -162,7 +166,7 @@ fn buffers_are_used_again() {
     assert_eq!(spares.kept_bytes(), 1000, "an idle log holds none");
 
     let none = Spares::new(10);
-    let mut tail = Tail::new(0, 0, none.clone());
+    let mut tail = Tail::new(0, 0, 1 << 20, none.clone());
     put(&mut tail, &[1; 1000]);
     drop(tail);
     assert_eq!(none.kept_bytes(), 0, "no more is kept than asked for");
