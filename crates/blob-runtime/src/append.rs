@@ -80,7 +80,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { buffer_bytes: 1 << 20, unsynced_bytes: 16 << 20, spares: Spares::new(2 << 20) }
+        Self { buffer_bytes: 1 << 20, unsynced_bytes: 32 << 20, spares: Spares::new(2 << 20) }
     }
 }
 

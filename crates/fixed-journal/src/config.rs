@@ -26,7 +26,7 @@ impl Config {
             page_bytes: DEFAULT_PAGE_BYTES,
             page_cache: PageCache::default(),
             buffer_bytes: 256 << 10,
-            unsynced_bytes: 16 << 20,
+            unsynced_bytes: 32 << 20,
             spares: Spares::new(1 << 20),
             quarantine_bytes: 1 << 30,
             options: Options::default(),
@@ -52,7 +52,7 @@ impl Config {
         Self { buffer_bytes, ..self }
     }
 
-    /// Bytes a section may have written and not synced before it syncs without being asked. Default: 16 MiB.
+    /// Bytes a section may have written and not synced before it syncs without being asked. Default: 32 MiB.
     #[must_use]
     pub fn unsynced_bytes(self, unsynced_bytes: u64) -> Self {
         Self { unsynced_bytes, ..self }

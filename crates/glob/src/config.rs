@@ -39,7 +39,7 @@ impl Config {
             compression: Compression::None,
             max_value_bytes: 64 << 20,
             buffer_bytes: 1 << 20,
-            unsynced_bytes: 16 << 20,
+            unsynced_bytes: 32 << 20,
             spares: Spares::new(4 << 20),
             preallocate_bytes: 1 << 20,
             quarantine_bytes: 1 << 30,
@@ -100,7 +100,7 @@ impl<C> Config<C> {
         Self { spares, ..self }
     }
 
-    /// Bytes a section may have written and not synced before it syncs without being asked. Default: 16 MiB.
+    /// Bytes a section may have written and not synced before it syncs without being asked. Default: 32 MiB.
     #[must_use]
     pub fn unsynced_bytes(self, unsynced_bytes: u64) -> Self {
         Self { unsynced_bytes, ..self }

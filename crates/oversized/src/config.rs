@@ -53,7 +53,7 @@ impl Config {
             value_buffer_bytes: 1 << 20,
             buffer_budget: None,
             open_sections: 1024,
-            unsynced_bytes: 16 << 20,
+            unsynced_bytes: 32 << 20,
             spares: Spares::new(4 << 20),
             checkpoint_bytes: 64 << 20,
             preallocate_bytes: 1 << 20,
@@ -146,7 +146,7 @@ impl<C> Config<C> {
     }
 
     /// Bytes of values a section may have written and not synced before it syncs without being asked, so that the last
-    /// sync of a long run is short. Default: 16 MiB.
+    /// sync of a long run is short. Default: 32 MiB.
     #[must_use]
     pub fn unsynced_bytes(self, unsynced_bytes: u64) -> Self {
         Self { unsynced_bytes, ..self }
