@@ -65,7 +65,13 @@ pub trait Value: Sized + Send + Sync + 'static {
     /// Appends the encoding, exactly [`encoded_len`](Self::encoded_len) bytes, to `buf`.
     fn encode(&self, buf: &mut impl BufMut);
 
-    /// The encoding, when it is at hand and can be shared: then no buffer is needed in between.
+    /// The encoding, when it is at hand: then it is taken from where it is, and [`encode`](Self::encode) is not asked.
+    fn as_slice(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// The encoding, when it is at hand and can be shared: then no buffer is needed in between, also where it has to outlive
+    /// the value.
     fn as_bytes(&self) -> Option<Bytes> {
         None
     }
@@ -185,6 +191,10 @@ impl Value for Bytes {
         buf.put_slice(self);
     }
 
+    fn as_slice(&self) -> Option<&[u8]> {
+        Some(self)
+    }
+
     fn as_bytes(&self) -> Option<Bytes> {
         Some(self.clone())
     }
@@ -205,6 +215,10 @@ impl Value for Vec<u8> {
         buf.put_slice(self);
     }
 
+    fn as_slice(&self) -> Option<&[u8]> {
+        Some(self)
+    }
+
     fn decode(bytes: Bytes, (): &()) -> Result<Self, CodecError> {
         Ok(bytes.into())
     }
@@ -221,6 +235,10 @@ impl Value for String {
         buf.put_slice(self.as_bytes());
     }
 
+    fn as_slice(&self) -> Option<&[u8]> {
+        Some(self.as_bytes())
+    }
+
     fn decode(bytes: Bytes, (): &()) -> Result<Self, CodecError> {
         Self::from_utf8(bytes.into()).map_err(|error| CodecError::Invalid(error.utf8_error().to_string()))
     }
@@ -235,6 +253,10 @@ impl<const N: usize> Value for [u8; N] {
 
     fn encode(&self, buf: &mut impl BufMut) {
         buf.put_slice(self);
+    }
+
+    fn as_slice(&self) -> Option<&[u8]> {
+        Some(self)
     }
 
     fn decode(bytes: Bytes, (): &()) -> Result<Self, CodecError> {

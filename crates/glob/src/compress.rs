@@ -94,11 +94,23 @@ impl Packer {
     ///
     /// # Errors
     /// [`Error::ValueTooLarge`], [`Error::Encode`].
+    #[inline]
     pub fn pack<'a>(&'a self, bytes: &'a [u8]) -> Result<Packed<'a>, Error> {
         self.finish(Payload::Borrowed(bytes))
     }
 
-    /// Encodes a value and packs it. A value that has its encoding at hand is not copied.
+    /// Packs a value that outlives what is made of it: one that has its encoding at hand is only looked at.
+    ///
+    /// # Errors
+    /// As [`pack_value`](Self::pack_value).
+    pub fn pack_borrowed<'a, V: Value>(&'a self, value: &'a V) -> Result<Packed<'a>, Error> {
+        match value.as_slice() {
+            Some(bytes) => self.pack(bytes),
+            None => self.pack_value(value),
+        }
+    }
+
+    /// Encodes a value and packs it. One that has its encoding at hand and can share it is not copied.
     ///
     /// # Errors
     /// [`Error::ValueTooLarge`]; [`Error::Encode`] when the encoding is not as long as the value says.

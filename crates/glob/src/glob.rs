@@ -69,7 +69,7 @@ impl<V: Value> Glob<V> {
         value: &V,
         tag: impl FnOnce(u64, Location, &mut Vec<u8>) + Send,
     ) -> Result<Appended, Error> {
-        let packed = self.raw.packer().pack_value(value)?;
+        let packed = self.raw.packer().pack_borrowed(value)?;
         self.raw.append_packed(section, &packed, tag).await
     }
 

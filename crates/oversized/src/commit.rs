@@ -52,6 +52,7 @@ impl Section {
     }
 
     /// Whether the index is to be written before more is appended.
+    #[inline]
     pub(crate) fn is_checkpoint_due(&self) -> bool {
         let tail = self.index.tail_bytes();
         if tail < self.shared.index_buffer_bytes && self.unindexed_bytes() < self.shared.checkpoint_bytes {
@@ -70,6 +71,7 @@ impl Section {
     }
 
     /// Whether the next append has to see to the index first: begin a checkpoint, set one going again, or wait for it.
+    #[inline]
     pub(crate) fn is_room_due(&self) -> bool {
         self.is_checkpoint_due()
             && (self.is_checkpoint_overdue() || self.len().is_multiple_of(POLL_STRIDE) || lock(&self.job).is_none())

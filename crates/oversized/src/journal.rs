@@ -13,7 +13,7 @@ use glob::{Appended, Location, Packed};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::raw::RawOversized;
+use crate::raw::{RawOversized, RecordFn};
 use crate::record::{Record, of_type};
 use crate::replay::{Replay, ReplayValues, decode};
 use crate::tail::{Tail, Until};
@@ -27,6 +27,12 @@ pub struct Oversized<R: Record, V: Value> {
     raw: RawOversized,
     cfg: V::Cfg,
     types: PhantomData<fn(R) -> (R, V)>,
+}
+
+/// What came of an append that does not wait. A value that was packed is part of a future only where that waits.
+enum Tried<'a> {
+    Done(Result<Appended, Error>),
+    MayWait(Packed<'a>),
 }
 
 impl<R: Record, V: Value> Oversized<R, V> {
@@ -83,18 +89,29 @@ impl<R: Record, V: Value> Oversized<R, V> {
         value: &V,
         record: impl FnOnce(u64) -> R + Send,
     ) -> Result<Appended, Error> {
-        let packed = self.pack(section, value)?;
         let mut record = Some(record);
         let mut make = |_: usize, position: u64, location: Location, buf: &mut Vec<u8>| {
             if let Some(record) = record.take() {
                 record(position).with_location(location).encode(buf);
             }
         };
-        let values = std::slice::from_ref(&packed);
-        match self.raw.try_append(section, values, at, &mut make) {
-            Some(done) => done,
+        match self.try_put(section, at, value, &mut make) {
+            Tried::Done(done) => done,
             // What may wait is far larger as a future, so it is made only then, and apart.
-            None => Box::pin(self.raw.append_packed(section, values, at, &mut make)).await,
+            Tried::MayWait(packed) => {
+                let values = std::slice::from_ref(&packed);
+                Box::pin(self.raw.append_packed(section, values, at, &mut make)).await
+            }
+        }
+    }
+
+    fn try_put<'a>(&'a self, section: u64, at: Option<u64>, value: &'a V, make: &mut RecordFn<'_>) -> Tried<'a> {
+        match self.raw.packer().pack_borrowed(value) {
+            Ok(packed) => match self.raw.try_append(section, std::slice::from_ref(&packed), at, make) {
+                Some(done) => Tried::Done(done),
+                None => Tried::MayWait(packed),
+            },
+            Err(error) => Tried::Done(Err(Error::of_values(section, error))),
         }
     }
 

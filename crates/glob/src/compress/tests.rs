@@ -86,6 +86,15 @@ fn a_value_over_the_limit_or_of_another_length_than_it_says_is_refused() {
     assert!(matches!(refused, Error::ValueTooLarge { len: 11, max: 10 }), "before it is encoded: {refused:?}");
     assert_eq!(lock(&packer.buffers).len(), 1, "the buffer came back each time");
     let shared = Bytes::from_static(b"shared");
-    let packed = packer.pack_value(&shared).unwrap();
-    assert_eq!(packed.payload().as_ptr(), shared.as_ptr(), "no copy");
+    for packed in [packer.pack_value(&shared), packer.pack_borrowed(&shared)] {
+        assert_eq!(packed.unwrap().payload().as_ptr(), shared.as_ptr(), "no copy");
+    }
+    let (bytes, text, array) = (b"bytes".to_vec(), String::from("text"), *b"array");
+    assert_eq!(packer.pack_borrowed(&bytes).unwrap().payload().as_ptr(), bytes.as_ptr());
+    assert_eq!(packer.pack_borrowed(&text).unwrap().payload().as_ptr(), text.as_ptr());
+    assert_eq!(packer.pack_borrowed(&array).unwrap().payload().as_ptr(), array.as_ptr());
+    assert_eq!(packer.pack_value(&bytes).unwrap().payload(), b"bytes");
+    assert_eq!(packer.pack_borrowed(&Liar(4)).unwrap().payload(), b"four", "it has nothing at hand");
+    let refused = packer.pack_borrowed(&vec![7; 11]).unwrap_err();
+    assert!(matches!(refused, Error::ValueTooLarge { len: 11, max: 10 }), "{refused:?}");
 }
