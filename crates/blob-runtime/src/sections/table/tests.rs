@@ -105,3 +105,17 @@ fn a_look_sees_what_is_open() {
     assert_eq!(table.look(401, |open| Some(*open)), None, "there is none");
     assert_eq!(Table::<u32>::new().look(0, |open| Some(*open)), None);
 }
+
+/// Whoever looks is not counted, and yet nobody closes the section under his eyes: what he appends there would be lost.
+#[test]
+fn what_is_looked_at_is_not_closed_as_idle() {
+    let table = Table::<u32>::new();
+    block_on(table.get_or_init(7, true, make)).unwrap();
+    let seen = table.look(7, |open| {
+        assert_eq!(table.close_unshared(7), None);
+        Some(*open)
+    });
+    assert_eq!((seen, table.look(7, |open| Some(*open))), (Some(1), Some(1)), "it stays open");
+    assert_eq!(table.close_unshared(7), Some(Arc::new(1)));
+    assert_eq!(table.look(7, |open| Some(*open)), None);
+}
