@@ -435,10 +435,12 @@ impl<D: Driver> Segmented<D> {
     }
 
     /// Changes a section, if that needs no waiting and no opening.
+    #[inline]
     pub fn look_writable<R>(&self, section: u64, look: impl FnOnce(&D::Section) -> Option<R>) -> Option<R> {
         if self.is_ready(section) { self.table().look(section, look) } else { None }
     }
 
+    #[inline]
     fn is_ready(&self, section: u64) -> bool {
         self.core().ready.load(Ordering::Acquire) && section >= self.pruned_to()
     }

@@ -91,7 +91,8 @@ pub(super) struct Tail {
     scratch: Vec<u8>,
     parts: VecDeque<Bytes>,
     parts_bytes: usize,
-    /// Room that the next buffer begins with: as much as went into the last one, but no more than a buffer has.
+    /// Room that the next buffer begins with: as much as went into the last one; what a buffer has when that was more than
+    /// half of it.
     begin_bytes: usize,
     buffer_bytes: usize,
     written: u64,
@@ -115,6 +116,7 @@ impl Tail {
     }
 
     /// Bytes appended, in all.
+    #[inline]
     pub(super) fn len(&self) -> u64 {
         self.written + self.parts_bytes as u64 + self.filling.len() as u64
     }
@@ -140,20 +142,32 @@ impl Tail {
     }
 
     /// Lets `fill` append to the buffer. If it panics, what it had appended is taken back.
+    #[inline]
     pub(super) fn fill<T>(&mut self, room: usize, fill: impl FnOnce(u64, &mut Space<'_>) -> T) -> T {
         let offset = self.len();
-        if self.filling.capacity() == 0 {
-            self.filling = self.spares.take();
-            // One that grows step by step is copied and mapped anew each time.
-            self.filling.reserve(self.begin_bytes);
-        }
-        self.filling.reserve(room);
         let start = self.filling.len();
+        if self.filling.capacity() - start < room {
+            self.grow(room);
+        }
         let (buffer, scratch) = (&mut self.filling, &mut self.scratch);
         let mut space = Space { buffer, scratch, start, durable: self.durable, keep: false };
         let result = fill(offset, &mut space);
         space.keep = true;
         result
+    }
+
+    /// Makes room for so many bytes. A buffer grows twofold, but to no more than a buffer has: so those of a busy log are of
+    /// one size, and each is as good as another when it is used again.
+    #[cold]
+    fn grow(&mut self, room: usize) {
+        if self.filling.capacity() == 0 {
+            self.filling = self.spares.take();
+        }
+        let len = self.filling.len();
+        let twofold = self.filling.capacity().saturating_mul(2).min(self.buffer_bytes);
+        // One that grows step by step is copied and mapped anew each time.
+        let wanted = if len == 0 { self.begin_bytes } else { twofold };
+        self.filling.reserve_exact(wanted.saturating_sub(len).max(room));
     }
 
     /// Freezes what was appended: from now on it can be written and shared.
@@ -162,7 +176,7 @@ impl Tail {
             return;
         }
         let bytes = std::mem::take(&mut self.filling);
-        self.begin_bytes = bytes.len().min(self.buffer_bytes);
+        self.begin_bytes = if bytes.len() > self.buffer_bytes / 2 { self.buffer_bytes } else { bytes.len() };
         self.parts_bytes += bytes.len();
         self.parts.push_back(Bytes::from_owner(Frozen { bytes, spares: self.spares.clone() }));
     }

@@ -148,6 +148,33 @@ fn a_buffer_does_not_grow_twice() {
     assert_eq!(tail.filling.capacity(), 1000, "one that was taken whole is no measure");
 }
 
+/// However appends divide a buffer, it ends up with what a buffer has, not with twice as much: else the spares, which have
+/// room for so many buffers, would keep half of them.
+#[test]
+fn buffers_are_of_one_size() {
+    let spares = Spares::new(2000);
+    let mut tail = Tail::new(0, 0, 1000, spares.clone());
+    for len in [35, 990, 1000, 7] {
+        let mut end = tail.len();
+        while tail.filling_bytes() + len <= 1000 {
+            put(&mut tail, &vec![1; len]);
+            end += len as u64;
+        }
+        assert_eq!(tail.filling.capacity(), 1000, "of appends of {len} bytes");
+        tail.freeze();
+        put(&mut tail, &[2]);
+        assert_eq!(tail.filling.capacity(), 1000, "behind appends of {len} bytes");
+        tail.set_written(end);
+        tail.freeze();
+        tail.set_written(end + 1);
+        assert!([1000, 2000].contains(&spares.kept_bytes()));
+    }
+    assert_eq!(spares.kept_bytes(), 2000, "both are used again");
+    // One that is taken whole has what it needs.
+    put(&mut tail, &[3; 5000]);
+    assert_eq!(tail.filling.capacity(), 5000);
+}
+
 #[test]
 fn buffers_are_used_again() {
     let spares = Spares::new(1 << 20);

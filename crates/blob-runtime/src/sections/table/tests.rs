@@ -119,3 +119,50 @@ fn what_is_looked_at_is_not_closed_as_idle() {
     assert_eq!(table.close_unshared(7), Some(Arc::new(1)));
     assert_eq!(table.look(7, |open| Some(*open)), None);
 }
+
+/// The newest section is found without a search, through all that befalls it: what is found is what a search would find.
+#[test]
+fn the_newest_is_what_its_row_says() {
+    let table = Table::<u32>::new();
+    let seen = |section| {
+        let looked = table.look(section, |open| Some(*open));
+        assert_eq!(table.get(section).as_deref().copied(), looked, "section {section}");
+        looked
+    };
+    let open = |section, value| {
+        let made = block_on(table.get_or_init(section, true, async |_| Ok::<_, ()>(value)));
+        assert_eq!(made, Ok(Some(Arc::new(value))));
+    };
+    open(5, 50);
+    assert_eq!((table.newest(), seen(5)), (Some(5), Some(50)));
+    // Another one above it, not open at first.
+    table.know(&[9]);
+    assert_eq!((table.newest(), seen(5), seen(9)), (Some(9), Some(50), None));
+    open(9, 90);
+    assert_eq!((seen(5), seen(9)), (Some(50), Some(90)));
+    // It is replaced, closed, opened again, closed as idle.
+    assert_eq!(table.replace(9, Arc::new(91)), Some(Arc::new(90)));
+    assert_eq!(seen(9), Some(91));
+    assert_eq!(table.close(9), Some(Arc::new(91)));
+    assert_eq!((table.newest(), seen(9)), (Some(9), None));
+    open(9, 92);
+    let held = table.get(9);
+    assert_eq!(table.close_unshared(9), None, "somebody holds it");
+    assert_eq!(seen(9), Some(92));
+    drop(held);
+    assert_eq!(table.close_unshared(9), Some(Arc::new(92)), "the table itself holds it no more");
+    assert_eq!(seen(9), None);
+    // One below it changes nothing of it, and the other way round.
+    open(9, 93);
+    open(7, 70);
+    assert_eq!(table.close(5), Some(Arc::new(50)));
+    assert_eq!((seen(5), seen(7), seen(9)), (None, Some(70), Some(93)));
+    // It goes, and the one below is the newest, and is open.
+    assert_eq!(table.forget(9), Some(Arc::new(93)));
+    assert_eq!((table.newest(), seen(7), seen(9)), (Some(7), Some(70), None));
+    assert_eq!(table.close(7), Some(Arc::new(70)));
+    assert_eq!(seen(7), None);
+    table.forget(7);
+    table.forget(5);
+    assert_eq!((table.newest(), seen(5)), (None, None));
+}
