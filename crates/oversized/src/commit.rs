@@ -31,8 +31,8 @@ use crate::section::{Section, Shared};
 /// A checkpoint under way. It lives in its section; whoever needs its end polls a clone.
 pub(crate) type Job = SharedFuture<BoxFuture<'static, Result<(), Error>>>;
 
-/// Records copied to an index at a time, in bytes.
-const CHUNK_BYTES: usize = 256 << 10;
+/// Records copied to an index at a time, in bytes: they are still at hand when their pages are made and written.
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 
 /// Of so many appends beside a checkpoint one polls it.
 const POLL_STRIDE: u64 = 64;

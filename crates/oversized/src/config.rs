@@ -152,7 +152,7 @@ impl<C> Config<C> {
         Self { unsynced_bytes, ..self }
     }
 
-    /// Where buffers come from and go to, to be shared by several stores. Default: 4 MiB of its own.
+    /// Where buffers of values come from and go to, to be shared by several stores. Default: 4 MiB of its own.
     #[must_use]
     pub fn spares(self, spares: Spares) -> Self {
         Self { spares, ..self }

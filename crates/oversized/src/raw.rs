@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use blob_runtime::append::Config as LogConfig;
+use blob_runtime::append::{Config as LogConfig, Spares};
 use blob_runtime::codec::FixedSize;
 use blob_runtime::segmented::Segmented;
 use blob_runtime::{Error as StorageError, Queue, Storage, StoreId};
@@ -18,6 +18,7 @@ use blob_runtime::{Error as StorageError, Queue, Storage, StoreId};
 use glob::{Location, Packer};
 
 use crate::bell::Bell;
+use crate::commit::CHUNK_BYTES;
 use crate::config::Config;
 use crate::driver::Sections;
 use crate::error::Error;
@@ -98,9 +99,10 @@ impl RawOversized {
                 page_bytes: config.page_bytes,
                 page_cache: config.page_cache,
                 index_log: LogConfig {
-                    buffer_bytes: config.index_buffer_bytes.max(1),
+                    buffer_bytes: config.index_buffer_bytes.clamp(1, CHUNK_BYTES),
                     unsynced_bytes: u64::MAX,
-                    spares: config.spares,
+                    // Of their own: those of the values are larger.
+                    spares: Spares::new(2 * CHUNK_BYTES),
                 },
                 index_buffer_bytes: config.index_buffer_bytes,
                 checkpoint_bytes: config.checkpoint_bytes,
