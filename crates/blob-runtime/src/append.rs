@@ -225,6 +225,7 @@ impl<L: Layout> Log<L> {
     ///
     /// # Errors
     /// [`NotAppended`].
+    #[inline]
     pub fn try_append<T, F>(&self, len: usize, fill: F) -> Result<T, NotAppended<F>>
     where
         F: FnOnce(u64, &mut Space<'_>) -> T,

@@ -80,7 +80,7 @@ impl Section {
         match put {
             Ok(offset) => Ok(Some(offset / u64::from(self.item_bytes))),
             Err(NotAppended::Busy(_)) => Ok(None),
-            Err(NotAppended::Failed(error)) => Err(error.into()),
+            Err(NotAppended::Failed(error)) => Err((*error).into()),
         }
     }
 

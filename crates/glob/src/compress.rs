@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use blob_runtime::codec::Value;
 use bytes::Bytes;
+use crc32fast::Hasher;
 use zstd::bulk::{Compressor, Decompressor};
 
 use crate::error::Error;
@@ -51,6 +52,8 @@ const MAX_KEPT_BUFFER_BYTES: usize = 1 << 20;
 pub struct Packer {
     compression: Compression,
     max_value_bytes: u32,
+    /// Made once: each that is made asks what the processor can.
+    crc: Hasher,
     compressors: Mutex<Vec<Compressor<'static>>>,
     decompressors: Mutex<Vec<Decompressor<'static>>>,
     buffers: Mutex<Vec<Vec<u8>>>,
@@ -79,6 +82,7 @@ impl Packer {
         Self {
             compression,
             max_value_bytes,
+            crc: Hasher::new(),
             compressors: Mutex::default(),
             decompressors: Mutex::default(),
             buffers: Mutex::default(),
@@ -103,6 +107,7 @@ impl Packer {
     ///
     /// # Errors
     /// As [`pack_value`](Self::pack_value).
+    #[inline]
     pub fn pack_borrowed<'a, V: Value>(&'a self, value: &'a V) -> Result<Packed<'a>, Error> {
         match value.as_slice() {
             Some(bytes) => self.pack(bytes),
@@ -131,6 +136,7 @@ impl Packer {
         self.finish(payload)
     }
 
+    #[inline]
     fn finish<'a>(&'a self, payload: Payload<'a>) -> Result<Packed<'a>, Error> {
         let raw = payload.as_slice();
         let raw_bytes = self.check_len(raw.len() as u64)?;
@@ -140,13 +146,20 @@ impl Packer {
         {
             // Never longer than raw, which was checked.
             let stored_bytes = u32::try_from(smaller.len()).unwrap_or(u32::MAX);
-            let crc = crc32fast::hash(&smaller);
+            let crc = self.checksum(&smaller);
             return Ok(Packed { payload: Payload::Pooled(smaller, self), raw_bytes, stored_bytes, zstd: true, crc });
         }
-        let crc = crc32fast::hash(raw);
+        let crc = self.checksum(raw);
         Ok(Packed { payload, raw_bytes, stored_bytes: raw_bytes, zstd: false, crc })
     }
 
+    fn checksum(&self, payload: &[u8]) -> u32 {
+        let mut crc = self.crc.clone();
+        crc.update(payload);
+        crc.finalize()
+    }
+
+    #[inline]
     fn check_len(&self, len: u64) -> Result<u32, Error> {
         let max = self.max_value_bytes;
         match u32::try_from(len) {
@@ -207,16 +220,19 @@ impl Packer {
 
 impl Packed<'_> {
     /// The payload as it is stored.
+    #[inline]
     pub fn payload(&self) -> &[u8] {
         self.payload.as_slice()
     }
 
     /// Size of the payload as it is stored, in bytes.
+    #[inline]
     pub fn stored_bytes(&self) -> u32 {
         self.stored_bytes
     }
 
     /// The header of its frame at this place.
+    #[inline]
     pub(crate) fn header(&self, tag_bytes: u16, position: u64, floor: u64, continues: bool) -> FrameHeader {
         FrameHeader {
             flags: Flags::default().with(Flags::ZSTD, self.zstd).with(Flags::CONTINUES, continues),
@@ -231,6 +247,7 @@ impl Packed<'_> {
 }
 
 impl Payload<'_> {
+    #[inline]
     fn as_slice(&self) -> &[u8] {
         match self {
             Self::Borrowed(bytes) => bytes,

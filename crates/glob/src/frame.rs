@@ -26,6 +26,7 @@ use std::fmt;
 
 use blob_runtime::Binding;
 use bytes::{Buf, BufMut};
+use crc32fast::Hasher;
 
 #[cfg(test)]
 mod tests;
@@ -125,6 +126,7 @@ impl FrameHeader {
     }
 
     /// The part before the tag.
+    #[inline]
     pub fn encode(&self) -> [u8; FIXED_BYTES] {
         let mut bytes = [0; FIXED_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
@@ -141,22 +143,29 @@ impl FrameHeader {
     /// All bytes of the frame before its payload, for a place with this tag.
     pub fn encode_head(&self, place: Place, tag: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(OFFSET_BYTES + OVERHEAD_BYTES + tag.len());
-        self.encode_placed(place, &mut bytes, |bytes| bytes.put_slice(tag));
+        self.encode_placed(place.binding.hasher(), place.offset, &mut bytes, |bytes| bytes.put_slice(tag));
         bytes.split_off(OFFSET_BYTES)
     }
 
     /// Fills an empty buffer with the frame's offset ([`OFFSET_BYTES`]) and then all bytes of the frame before its payload:
-    /// so what the checksum is over lies in one piece. How many bytes `tag` has put is the answer.
-    pub(crate) fn encode_placed(&self, place: Place, buf: &mut Vec<u8>, tag: impl FnOnce(&mut Vec<u8>)) -> usize {
+    /// so what the checksum is over lies in one piece. `crc` has taken in where the blob belongs. How many bytes `tag` has
+    /// put is the answer.
+    #[inline]
+    pub(crate) fn encode_placed(
+        &self,
+        mut crc: Hasher,
+        offset: u64,
+        buf: &mut Vec<u8>,
+        tag: impl FnOnce(&mut Vec<u8>),
+    ) -> usize {
         buf.put_slice(&[0; PLACED_BYTES]);
         tag(buf);
         let tag_bytes = buf.len().saturating_sub(PLACED_BYTES);
         // Behind the tag: whatever that has done to the buffer, the fields are these.
-        if let Some((offset, fields)) = buf.get_mut(..PLACED_BYTES).and_then(|head| head.split_first_chunk_mut()) {
-            *offset = place.offset.to_be_bytes();
+        if let Some((first, fields)) = buf.get_mut(..PLACED_BYTES).and_then(|head| head.split_first_chunk_mut()) {
+            *first = offset.to_be_bytes();
             fields.copy_from_slice(&self.encode());
         }
-        let mut crc = place.binding.hasher();
         crc.update(buf);
         buf.put_u32(crc.finalize());
         tag_bytes

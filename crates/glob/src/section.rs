@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use blob_runtime::append::{Config as LogConfig, Log, Start};
 use blob_runtime::{Binding, Blob, Queue, Ticket};
+use crc32fast::Hasher;
 
 use crate::ahead::Ahead;
 use crate::compress::Packer;
@@ -76,6 +77,8 @@ pub struct Section {
     gate: Queue,
     settings: Settings,
     binding: Binding,
+    /// That of the binding, made once: each that is made asks what the processor can.
+    crc: Hasher,
     tag_bytes: u16,
     durable_found: u64,
 }
@@ -118,10 +121,21 @@ impl Section {
         let layout = Ahead::new(Arc::clone(&progress), from.end.offset, settings.preallocate_bytes);
         let start = Start { len: from.readable.max(from.end.offset), durable: from.durable };
         let log = Log::new(blob, layout, start, settings.log.clone());
-        Self { number, log, progress, gate: Queue::new(), settings, binding, tag_bytes, durable_found: from.durable }
+        Self {
+            number,
+            log,
+            progress,
+            gate: Queue::new(),
+            settings,
+            binding,
+            crc: binding.hasher(),
+            tag_bytes,
+            durable_found: from.durable,
+        }
     }
 
     /// The section's number.
+    #[inline]
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -243,6 +257,7 @@ impl Section {
     }
 
     /// Whether anything was ever appended to it, also when all of that was cut off again.
+    #[inline]
     pub fn is_touched(&self) -> bool {
         self.progress.touched()
     }
@@ -300,10 +315,12 @@ impl Section {
         self.settings.packer.max_value_bytes()
     }
 
+    #[inline]
     fn writable(&self) -> Result<(), Error> {
         if self.settings.read_only { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
+    #[inline]
     fn place(&self, offset: u64) -> Place {
         Place { binding: self.binding, offset }
     }

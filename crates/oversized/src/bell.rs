@@ -35,6 +35,7 @@ struct State {
 
 impl Bell {
     /// Something has changed.
+    #[inline]
     pub(crate) fn ring(&self) {
         // Of two who swap the second sees what the first did before: the change is seen by whoever listens, or the
         // listener is seen here.

@@ -82,6 +82,7 @@ impl Index {
 
     /// Puts a record into memory. Called under the lock of the values' log, in the order of positions. What an append that
     /// came to nothing has left from this position on is overwritten.
+    #[inline]
     pub(crate) fn push(&self, position: u64, record: &[u8]) {
         let mut tail = self.tail();
         let at = usize::try_from(position.saturating_sub(tail.start)).unwrap_or(usize::MAX);

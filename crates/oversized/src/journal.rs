@@ -13,7 +13,7 @@ use glob::{Appended, Location, Packed};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::raw::{RawOversized, RecordFn};
+use crate::raw::{RawOversized, RecordFn, Tried};
 use crate::record::{Record, of_type};
 use crate::replay::{Replay, ReplayValues, decode};
 use crate::tail::{Tail, Until};
@@ -27,12 +27,6 @@ pub struct Oversized<R: Record, V: Value> {
     raw: RawOversized,
     cfg: V::Cfg,
     types: PhantomData<fn(R) -> (R, V)>,
-}
-
-/// What came of an append that does not wait. A value that was packed is part of a future only where that waits.
-enum Tried<'a> {
-    Done(Result<Appended, Error>),
-    MayWait(Packed<'a>),
 }
 
 impl<R: Record, V: Value> Oversized<R, V> {
@@ -96,22 +90,33 @@ impl<R: Record, V: Value> Oversized<R, V> {
             }
         };
         match self.try_put(section, at, value, &mut make) {
-            Tried::Done(done) => done,
+            Tried::Done(first) => Ok(first),
+            Tried::Failed(error) => Err(*error),
             // What may wait is far larger as a future, so it is made only then, and apart.
             Tried::MayWait(packed) => {
-                let values = std::slice::from_ref(&packed);
+                let values = std::slice::from_ref(&*packed);
                 Box::pin(self.raw.append_packed(section, values, at, &mut make)).await
             }
         }
     }
 
-    fn try_put<'a>(&'a self, section: u64, at: Option<u64>, value: &'a V, make: &mut RecordFn<'_>) -> Tried<'a> {
-        match self.raw.packer().pack_borrowed(value) {
-            Ok(packed) => match self.raw.try_append(section, std::slice::from_ref(&packed), at, make) {
-                Some(done) => Tried::Done(done),
-                None => Tried::MayWait(packed),
-            },
-            Err(error) => Tried::Done(Err(Error::of_values(section, error))),
+    /// An append that does not wait; with the packed value, which is part of a future only where that waits.
+    #[inline]
+    fn try_put<'a>(
+        &'a self,
+        section: u64,
+        at: Option<u64>,
+        value: &'a V,
+        make: &mut RecordFn<'_>,
+    ) -> Tried<Box<Packed<'a>>> {
+        let packed = match self.raw.packer().pack_borrowed(value) {
+            Ok(packed) => packed,
+            Err(error) => return Tried::Failed(Box::new(Error::of_values(section, error))),
+        };
+        match self.raw.try_append(section, std::slice::from_ref(&packed), at, make) {
+            Tried::Done(first) => Tried::Done(first),
+            Tried::Failed(error) => Tried::Failed(error),
+            Tried::MayWait(()) => Tried::MayWait(Box::new(packed)),
         }
     }
 

@@ -27,6 +27,7 @@ use crate::record::Locate;
 use crate::report::{RecoveryReport, SectionReport};
 use crate::section::{Section, Shared};
 
+pub(crate) use self::append::Tried;
 use self::rest::Resting;
 
 /// How many sections are synced side by side.

@@ -29,7 +29,7 @@ pub(super) enum Room {
     /// There is none until something has ended.
     None,
     /// There is none: nothing is appended any more, or the last write has failed.
-    Failed(Error),
+    Failed(Box<Error>),
 }
 
 impl<L> State<L> {
@@ -37,20 +37,20 @@ impl<L> State<L> {
     #[inline]
     pub(super) fn room(&self, len: usize, buffer_bytes: usize) -> Room {
         if let Some(error) = &self.poisoned {
-            return Room::Failed(error.clone());
+            return Room::Failed(Box::new(error.clone()));
         }
         if self.cutting || self.held {
             return Room::None;
         }
         if let Err(error) = check_len(self.tail.len().saturating_add(len as u64)) {
-            return Room::Failed(error);
+            return Room::Failed(Box::new(error));
         }
         let filled = self.tail.filling_bytes();
         let pending = self.tail.pending_bytes();
         let fits = |buffers: usize| pending.saturating_add(len) <= buffer_bytes.saturating_mul(buffers);
         match &self.failed {
             // As much as two buffers hold is waiting for a write that fails: memory is bounded.
-            Some(error) if pending > 0 && !fits(2) => return Room::Failed(error.clone()),
+            Some(error) if pending > 0 && !fits(2) => return Room::Failed(Box::new(error.clone())),
             _ => {}
         }
         if filled == 0 || filled.saturating_add(len) <= buffer_bytes {
@@ -59,7 +59,7 @@ impl<L> State<L> {
         match (&self.job, &self.failed) {
             (Some(_), _) if self.syncing && fits(BESIDE_SYNC) => Room::Next,
             (Some(_), _) => Room::None,
-            (None, Some(error)) => Room::Failed(error.clone()),
+            (None, Some(error)) => Room::Failed(Box::new(error.clone())),
             (None, None) => Room::AndWrite,
         }
     }

@@ -64,7 +64,7 @@ impl<L: Layout> Log<L> {
         loop {
             match self.try_append(len, fill) {
                 Ok(result) => return Ok(Ok(result)),
-                Err(NotAppended::Failed(error)) => return Err(error),
+                Err(NotAppended::Failed(error)) => return Err(*error),
                 Err(NotAppended::Busy(back)) => fill = back,
             }
             let job = self.state().job.clone();
@@ -142,6 +142,6 @@ impl<L: Layout> Drop for Released<'_, L> {
 pub enum NotAppended<F> {
     /// All buffers are full; here is the closure back.
     Busy(F),
-    /// An error; nothing was appended.
-    Failed(Error),
+    /// An error; nothing was appended. Apart, so that the answer of an append is small.
+    Failed(Box<Error>),
 }

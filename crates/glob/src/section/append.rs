@@ -87,7 +87,7 @@ impl Section {
                 tag(position, location, buf);
             }
         };
-        match self.try_put(std::slice::from_ref(value), None, &mut tag)? {
+        match self.try_put(std::slice::from_ref(value), None, &mut tag).map_err(|error| *error)? {
             Put::Done(appended) => Ok(Some(appended)),
             Put::Held | Put::Busy => Ok(None),
         }
@@ -115,26 +115,29 @@ impl Section {
     /// # Errors
     /// As [`append`](Self::append); [`Error::NextPosition`], [`Error::Frozen`]: nothing was appended.
     pub async fn put(&self, values: &[Packed<'_>], at: Option<u64>, tag: &mut TagFn<'_>) -> Result<Put, Error> {
-        let room = self.check(values)?;
-        self.log.append(room, |offset, space| self.fill(offset, space, values, at, tag)).await?
+        let room = self.check(values).map_err(|error| *error)?;
+        let put = self.log.append(room, |offset, space| self.fill(offset, space, values, at, tag)).await?;
+        put.map_err(|error| *error)
     }
 
     /// [`put`](Self::put) that does not wait.
     ///
     /// # Errors
-    /// As [`put`](Self::put).
-    pub fn try_put(&self, values: &[Packed<'_>], at: Option<u64>, tag: &mut TagFn<'_>) -> Result<Put, Error> {
+    /// As [`put`](Self::put); boxed, so that what is handed up with every append is small.
+    #[inline]
+    pub fn try_put(&self, values: &[Packed<'_>], at: Option<u64>, tag: &mut TagFn<'_>) -> Result<Put, Box<Error>> {
         let room = self.check(values)?;
         match self.log.try_append(room, |offset, space| self.fill(offset, space, values, at, tag)) {
             Ok(result) => result,
             Err(NotAppended::Busy(_)) => Ok(Put::Busy),
-            Err(NotAppended::Failed(error)) => Err(error.into()),
+            Err(NotAppended::Failed(error)) => Err(Box::new((*error).into())),
         }
     }
 
     /// Bytes of all frames together, when each can be.
-    fn check(&self, values: &[Packed<'_>]) -> Result<usize, Error> {
-        self.writable()?;
+    #[inline]
+    fn check(&self, values: &[Packed<'_>]) -> Result<usize, Box<Error>> {
+        self.writable().map_err(Box::new)?;
         let mut sum = 0_usize;
         for value in values {
             sum = sum.saturating_add(self.frame_bytes(value)? as usize);
@@ -142,13 +145,16 @@ impl Section {
         Ok(sum)
     }
 
-    fn frame_bytes(&self, value: &Packed<'_>) -> Result<u32, Error> {
+    #[inline]
+    fn frame_bytes(&self, value: &Packed<'_>) -> Result<u32, Box<Error>> {
         let stored = u64::from(value.stored_bytes());
         let head = OVERHEAD_BYTES as u64 + u64::from(self.tag_bytes);
-        u32::try_from(stored + head).map_err(|_| Error::ValueTooLarge { len: stored, max: u64::from(u32::MAX) - head })
+        let too_large = || Box::new(Error::ValueTooLarge { len: stored, max: u64::from(u32::MAX) - head });
+        u32::try_from(stored + head).map_err(|_| too_large())
     }
 
     /// Runs under the log's lock.
+    #[inline]
     fn fill(
         &self,
         offset: u64,
@@ -156,13 +162,13 @@ impl Section {
         values: &[Packed<'_>],
         expected: Option<u64>,
         tag: &mut TagFn<'_>,
-    ) -> Result<Put, Error> {
+    ) -> Result<Put, Box<Error>> {
         if self.progress.is_barred() {
             return self.barred();
         }
         let first = Cursor { offset, position: self.progress.items() };
         if let Some(expected) = expected.filter(|expected| *expected != first.position) {
-            return Err(Error::NextPosition { section: self.number, expected, found: first.position });
+            return Err(Box::new(Error::NextPosition { section: self.number, expected, found: first.position }));
         }
         match self.put_frames(first, space, values, tag) {
             Ok((size, end)) => {
@@ -179,23 +185,26 @@ impl Section {
 
     /// Why nothing can be appended now.
     #[cold]
-    fn barred(&self) -> Result<Put, Error> {
+    fn barred(&self) -> Result<Put, Box<Error>> {
         match self.progress.shut_reason() {
-            Some(reason) => Err(reason),
-            None if self.progress.frozen() && !self.progress.held() => Err(Error::Frozen { section: self.number }),
+            Some(reason) => Err(Box::new(reason)),
+            None if self.progress.frozen() && !self.progress.held() => {
+                Err(Box::new(Error::Frozen { section: self.number }))
+            }
             // Also when it was let go a moment ago: then it is tried again.
             None => Ok(Put::Held),
         }
     }
 
     /// Puts the frames of a batch; the size of the first, and where they end.
+    #[inline]
     fn put_frames(
         &self,
         first: Cursor,
         space: &mut Space<'_>,
         values: &[Packed<'_>],
         tag: &mut TagFn<'_>,
-    ) -> Result<(u32, Cursor), Error> {
+    ) -> Result<(u32, Cursor), Box<Error>> {
         let expected = usize::from(self.tag_bytes);
         // I5: what a sync has returned for, never inside a batch, whose frames all carry the floor of its start.
         let floor = space.durable();
@@ -210,8 +219,8 @@ impl Section {
             let header = value.header(self.tag_bytes, at.position, floor, continues);
             space.put_made(|buf| {
                 let put = |buf: &mut Vec<u8>| tag(number, at.position, location, buf);
-                let found = header.encode_placed(self.place(at.offset), buf, put);
-                if found == expected { Ok(OFFSET_BYTES) } else { Err(Error::TagSize { expected, found }) }
+                let found = header.encode_placed(self.crc.clone(), at.offset, buf, put);
+                if found == expected { Ok(OFFSET_BYTES) } else { Err(Box::new(Error::TagSize { expected, found })) }
             })?;
             space.put(value.payload());
             at = Appended { position: at.position, location }.next();

@@ -74,6 +74,7 @@ impl Progress {
         }
     }
 
+    #[inline]
     pub(super) fn items(&self) -> u64 {
         self.items.load(Ordering::Acquire)
     }
@@ -82,6 +83,7 @@ impl Progress {
         self.end.load(Ordering::Acquire)
     }
 
+    #[inline]
     pub(super) fn touched(&self) -> bool {
         self.touched.load(Ordering::Acquire)
     }
@@ -129,11 +131,13 @@ impl Progress {
     }
 
     /// Whether nothing can be appended now: it is shut, held or frozen.
+    #[inline]
     pub(super) fn is_barred(&self) -> bool {
         self.is_shut.load(Ordering::Acquire) || self.held() || self.frozen()
     }
 
     /// Frames were appended.
+    #[inline]
     pub(super) fn appended(&self, first: Cursor, to: Cursor, sealed: bool) {
         if !sealed && first.position.is_multiple_of(self.stride.load(Ordering::Relaxed)) {
             self.mark(first);

@@ -12,6 +12,18 @@ use crate::index::Index;
 use crate::metrics::add;
 use crate::section::Section;
 
+/// What came of an append that does not wait: small, for it is handed up with every append.
+pub(crate) enum Tried<P = ()> {
+    /// The first entry of what was appended.
+    Done(Appended),
+    /// Nothing was appended.
+    Failed(Box<Error>),
+    /// Nothing was done: there may be something to wait for, to write or to make. With what is appended then.
+    MayWait(P),
+}
+
+const _: () = assert!(size_of::<Tried>() <= 32 && size_of::<Tried<Box<Packed<'_>>>>() <= 32);
+
 /// Records of so many bytes are worth a checkpoint when the budget is exceeded.
 const BUDGET_TAIL_BYTES: usize = 4096;
 
@@ -39,37 +51,43 @@ impl RawOversized {
             }
         };
         match self.try_append(section, std::slice::from_ref(&packed), None, &mut make) {
-            Some(done) => done,
+            Tried::Done(first) => Ok(first),
+            Tried::Failed(error) => Err(*error),
             // What may wait is far larger as a future, so it is made only then, and apart.
-            None => Box::pin(self.append_packed(section, std::slice::from_ref(&packed), None, &mut make)).await,
+            Tried::MayWait(()) => {
+                Box::pin(self.append_packed(section, std::slice::from_ref(&packed), None, &mut make)).await
+            }
         }
     }
 
-    /// An append that has nothing to wait for, to write or to make; `None`, and nothing was done, when it may have.
+    /// An append that has nothing to wait for, to write or to make.
+    #[inline]
     pub(crate) fn try_append(
         &self,
         section: u64,
         values: &[Packed<'_>],
         at: Option<u64>,
         record: &mut RecordFn<'_>,
-    ) -> Option<Result<Appended, Error>> {
+    ) -> Tried {
         if !self.is_next_in_order(section) {
-            return None;
+            return Tried::MayWait(());
         }
-        self.store().look_writable(section, |open| self.try_append_to(open, values, at, record))
+        let tried = self.store().look_writable(section, |open| Some(self.try_append_to(open, values, at, record)));
+        tried.unwrap_or(Tried::MayWait(()))
     }
 
+    #[inline]
     fn try_append_to(
         &self,
         open: &Section,
         values: &[Packed<'_>],
         at: Option<u64>,
         record: &mut RecordFn<'_>,
-    ) -> Option<Result<Appended, Error>> {
+    ) -> Tried {
         let budget = self.store().driver().budget();
         let is_over_budget = budget.is_some_and(|budget| budget.is_exceeded_by(stored(values)));
         if open.is_untouched() || open.is_poisoned() || open.is_room_due() || is_over_budget {
-            return None;
+            return Tried::MayWait(());
         }
         let mut staging = Staging { record, index: &open.index, record_bytes: self.0.record_bytes, is_whole: true };
         let put = open.values.try_put(values, at, &mut |number, position, location, buf| {
@@ -78,18 +96,20 @@ impl RawOversized {
         match put {
             Ok(Put::Done(first)) => {
                 self.appended(open, first, values);
-                Some(Ok(first))
+                Tried::Done(first)
             }
-            Ok(Put::Held | Put::Busy) | Err(glob::Error::Frozen { .. }) => None,
+            Ok(Put::Held | Put::Busy) => Tried::MayWait(()),
+            Err(error) if matches!(*error, glob::Error::Frozen { .. }) => Tried::MayWait(()),
             Err(error) => {
-                let error = open.of_values(error);
+                let error = open.of_values(*error);
                 // Before a record is made.
-                (!error.is_gone()).then_some(Err(error))
+                if error.is_gone() { Tried::MayWait(()) } else { Tried::Failed(Box::new(error)) }
             }
         }
     }
 
     /// Takes note of what was appended.
+    #[inline]
     fn appended(&self, open: &Section, first: Appended, values: &[Packed<'_>]) {
         open.account();
         open.touch();
