@@ -49,7 +49,7 @@ impl Config {
             max_value_bytes: 64 << 20,
             page_cache: PageCache::default(),
             page_bytes: DEFAULT_PAGE_BYTES,
-            index_buffer_bytes: 1 << 20,
+            index_buffer_bytes: 2 << 20,
             value_buffer_bytes: 1 << 20,
             buffer_budget: None,
             open_sections: 1024,
@@ -117,7 +117,7 @@ impl<C> Config<C> {
     }
 
     /// Bytes of records a section keeps in memory before a checkpoint writes them to its index, beside the appends, which
-    /// wait for it at twice as many. Default: 1 MiB.
+    /// wait for it at twice as many. Default: 2 MiB.
     #[must_use]
     pub fn index_buffer_bytes(self, index_buffer_bytes: usize) -> Self {
         Self { index_buffer_bytes, ..self }
