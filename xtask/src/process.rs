@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// How often a program with a time limit is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -1,9 +1,19 @@
+use std::path::Path;
+
 use super::*;
 
 fn sh(script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script]);
     command
+}
+
+/// Writes a shell script that can be run. Another process does it: whatever a test beside this one starts has for a moment a
+/// copy of what is open here, and a program that is open for writing cannot be run (`ETXTBSY`, execve(2)).
+pub(crate) fn write_script(path: &Path, text: &str) {
+    let write = r#"printf %s "$1" > "$2" && chmod 755 "$2""#;
+    let status = Command::new("sh").args(["-c", write, "sh", text]).arg(path).status().unwrap();
+    assert!(status.success(), "{status}");
 }
 
 #[test]

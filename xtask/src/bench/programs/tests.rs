@@ -1,14 +1,12 @@
-use std::os::unix::fs::PermissionsExt as _;
-
 use workloads::catalog::{Scale, workloads};
 
 use super::*;
+use crate::process::tests::write_script;
 
 /// A program that is a shell script, in a folder for one test.
 fn engine(folder: &Path, script: &str) -> Engine {
     let program = folder.join("program");
-    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    write_script(&program, &format!("#!/bin/sh\n{script}\n"));
     Engine { name: "e".into(), about: String::new(), program }
 }
 
@@ -18,18 +16,11 @@ fn workload(id: &str) -> Workload {
 
 fn run(id: &str, script: &str) -> Result<Ended, Failure> {
     let folder = tempfile::tempdir().unwrap();
-    patiently(&engine(folder.path(), script), id, folder.path())
+    measured(&engine(folder.path(), script), id, folder.path())
 }
 
-/// A script that was just written cannot be run while a process that another test began still has it open.
-fn patiently(engine: &Engine, id: &str, folder: &Path) -> Result<Ended, Failure> {
-    loop {
-        let ended = measure(engine, &workload(id), folder, Way::Free);
-        match &ended {
-            Err(failure) if failure.0.contains("Text file busy") => std::thread::yield_now(),
-            _ => return ended,
-        }
-    }
+fn measured(engine: &Engine, id: &str, folder: &Path) -> Result<Ended, Failure> {
+    measure(engine, &workload(id), folder, Way::Free)
 }
 
 #[test]
@@ -48,11 +39,11 @@ fn a_store_is_made_and_then_measured() {
         folder.path().display()
     );
     let engine = engine(folder.path(), &script);
-    let error = patiently(&engine, "prune", folder.path()).unwrap_err();
+    let error = measured(&engine, "prune", folder.path()).unwrap_err();
     assert_eq!(error, Failure::new("e measured nothing of prune"));
     assert_eq!(fs::read_to_string(folder.path().join("seen")).unwrap(), "e prepare\nfile\ne measure\n");
     fs::remove_file(folder.path().join("seen")).unwrap();
-    let error = patiently(&engine, "load", folder.path()).unwrap_err();
+    let error = measured(&engine, "load", folder.path()).unwrap_err();
     assert_eq!(error, Failure::new("e measured nothing of load"));
     assert_eq!(fs::read_to_string(folder.path().join("seen")).unwrap(), "e measure\n");
     assert!(!folder.path().join("store").exists());

@@ -1,6 +1,5 @@
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
+use crate::process::tests::write_script;
 
 /// A program that answers as a test does: `good` passes, and `bad` fails when a switch is on.
 const PROGRAM: &str = r#"#!/bin/sh
@@ -33,8 +32,7 @@ fn mutation(caught_by: &[&str]) -> Mutation {
 fn verdict(caught_by: &[&str]) -> Verdict {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tests");
-    fs::write(&path, PROGRAM).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    write_script(&path, PROGRAM);
     let tests = ["good", "bad", "loop"].map(str::to_owned).to_vec();
     let place = Place {
         tree: &Tree { root: folder.path().to_owned(), target: folder.path().to_owned() },
