@@ -244,7 +244,6 @@ impl fmt::Debug for Binding {
 
 impl Binding {
     /// A CRC-32 that has taken in where its bytes belong.
-    #[inline]
     pub fn hasher(self) -> Hasher {
         Hasher::new_with_initial(self.0)
     }

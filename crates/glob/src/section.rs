@@ -320,7 +320,6 @@ impl Section {
         if self.settings.read_only { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
-    #[inline]
     fn place(&self, offset: u64) -> Place {
         Place { binding: self.binding, offset }
     }
